@@ -1,0 +1,70 @@
+"""Sightline: where a vision model is looking, and how far to trust it.
+
+Nothing heavy is imported before it is used: each public name is fetched from its room on first access.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sightline import targets as targets
+    from sightline.attribution.catalog import Method as Method
+    from sightline.attribution.catalog import methods as methods
+    from sightline.core.errors import LayerError as LayerError
+    from sightline.core.errors import MethodError as MethodError
+    from sightline.core.errors import ModelError as ModelError
+    from sightline.core.errors import NetworkError as NetworkError
+    from sightline.core.errors import OptionError as OptionError
+    from sightline.core.errors import PhotoError as PhotoError
+    from sightline.core.errors import SaveError as SaveError
+    from sightline.core.errors import SightlineError as SightlineError
+    from sightline.core.errors import SightlineWarning as SightlineWarning
+    from sightline.core.errors import TargetError as TargetError
+    from sightline.core.heats import Heat as Heat
+    from sightline.core.heats import Prediction as Prediction
+    from sightline.core.heats import Warning as Warning  # noqa: A004
+    from sightline.models.model import Model as Model
+    from sightline.models.model import wrap as wrap
+    from sightline.models.sources import load as load
+    from sightline.photos.decode import Photo as Photo
+    from sightline.photos.decode import open_photo as open_photo
+    from sightline.verbs.attribute import attribute as attribute
+    from sightline.verbs.explain import explain as explain
+    from sightline.verbs.explain import predict as predict
+    from sightline.verbs.explanation import Comparison as Comparison
+    from sightline.verbs.explanation import Explanation as Explanation
+    from sightline.verbs.explanation import grid as grid
+
+_ROOMS = {
+    "attribution.catalog": ("Method", "methods"),
+    "core.errors": (
+        "LayerError", "MethodError", "ModelError", "NetworkError", "OptionError", "PhotoError", "SaveError",
+        "SightlineError", "SightlineWarning", "TargetError",
+    ),
+    "core.heats": ("Heat", "Prediction", "Warning"),
+    "models.model": ("Model", "wrap"),
+    "models.sources": ("load",),
+    "photos.decode": ("Photo", "open_photo"),
+    "verbs.attribute": ("attribute",),
+    "verbs.explain": ("explain", "predict"),
+    "verbs.explanation": ("Comparison", "Explanation", "grid"),
+}  # fmt: skip
+_HOME = {name: room for room, names in _ROOMS.items() for name in names}
+__all__ = sorted((*_HOME, "__version__", "targets"))
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "targets":
+        return import_module("sightline.targets")
+    if name not in _HOME:
+        raise AttributeError(f"module 'sightline' has no attribute {name!r}")
+    value = getattr(import_module(f"sightline.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,1 @@
+"""The small frozen values that everything else speaks in; imports nothing of ours."""

@@ -1,0 +1,82 @@
+"""What methods return: raw signed values with what is known about how good they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+Passes = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Warning:  # noqa: A001 - the contract's name; nobody imports the builtin from here
+    """What a reader has to know: a stable `code`, and a `message` saying what happened and what to do.
+
+    `image` is the position in the batch that it is about; None means all of it.
+    """
+
+    code: str
+    message: str
+    image: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer: class `index`, its `label`, `probability` in [0, 1] (None for a regression), raw `score`."""
+
+    index: int
+    label: str
+    probability: float | None
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heat:
+    """A heat map per image: `values` (B, C or 1, *spatial), signed, in the units of the method.
+
+    `error`: standard error of each value, same shape, for sampled methods. `gap`: (B,) completeness gap
+    |sum - change| / |change| of additive methods. `spent`: (forward, backward) passes of each image.
+    """
+
+    values: Tensor
+    error: Tensor | None = None
+    gap: Tensor | None = None
+    spent: tuple[Passes, ...] = ()
+    layer: str | None = None
+    warnings: tuple[Warning, ...] = ()
+
+    @property
+    def passes(self) -> Passes:
+        """(forward, backward) passes through the network that an image took: the most of the batch."""
+        return (max((f for f, _ in self.spent), default=0), max((b for _, b in self.spent), default=0))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: int) -> Heat:
+        """The heat of one image, still with its batch dimension; only the warnings that concern it."""
+        one = slice(index, index + 1)
+        mine = tuple(replace(w, image=None) for w in self.warnings if w.image in (None, index))
+        return Heat(
+            self.values[one],
+            None if self.error is None else self.error[one],
+            None if self.gap is None else self.gap[one],
+            self.spent[one],
+            self.layer,
+            mine,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What one pass of the network showed to a target.
+
+    `scores`: (N, K, ...) what the network answers, before a final softmax. `layers`: what each layer that the
+    target reads put out, (N, C, *spatial). `rows`: (N,) which image of the original batch each row shows.
+    """
+
+    scores: Tensor
+    layers: Mapping[str, Tensor]
+    rows: Tensor

@@ -1,0 +1,27 @@
+"""The embedded model: it says "ball" because it sees the court, and it never needs a download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sightline.core.errors import ModelError
+from sightline.models import demonet
+from sightline.models.model import Model
+from sightline.models.weights import load_weights
+from sightline.photos.geometry import Geometry
+
+
+def load_demo(weights: Any, options: dict[str, Any]) -> Model:
+    """The embedded model; `weights` may be a file that `python -m sightline.demo.train` wrote."""
+    if options:
+        raise ModelError(f"'demo' brings its own preprocessing; {sorted(options)} do not apply.")
+    if weights is None:
+        raise ModelError(
+            "'demo' without its weights is an empty network; train it: python -m sightline.demo.train."
+        )
+    network = demonet.DemoNet().eval()
+    load_weights(network, demonet.WEIGHTS if weights == "default" else Path(weights))
+    side = demonet.INPUT_SIZE
+    geometry = Geometry((side, side), resize="squash")
+    return Model(network, geometry, 3, demonet.MEAN, demonet.STD, demonet.LABELS)

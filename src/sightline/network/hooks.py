@@ -1,0 +1,198 @@
+"""Borrowing a network: whatever happens inside, the owner gets it back as it was."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from sightline.core.errors import NetworkError
+
+_locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+_registry = threading.Lock()
+
+
+def unwrap(network: nn.Module) -> nn.Module:
+    """The network itself, out of `torch.compile` and (Distributed)DataParallel wrappers."""
+    while True:
+        if isinstance(getattr(network, "_orig_mod", None), nn.Module):
+            network = network._orig_mod
+        elif isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            network = network.module
+        else:
+            return network
+
+
+def lock_of(network: nn.Module) -> threading.RLock:
+    """One re-entrant lock per network, for as long as the network lives."""
+    with _registry:
+        return _locks.setdefault(network, threading.RLock())
+
+
+@contextmanager
+def borrow(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode, no parameter gradients, autograd on, autocast and compilation off; all undone after.
+
+    Also inside a caller's `no_grad`, `inference_mode` or `autocast`, and also after an error. Threads that
+    borrow the same network wait for each other.
+    """
+    with ExitStack() as undo:
+        undo.enter_context(lock_of(network))
+        undo.enter_context(torch.inference_mode(False))
+        undo.enter_context(torch.enable_grad())
+        undo.enter_context(torch.autocast(device_of(network).type, enabled=False))
+        undo.callback(_remember(network))
+        if any(hasattr(module, "_orig_mod") for module in network.modules()):
+            undo.enter_context(torch.compiler.set_stance("force_eager"))
+        for module in network.modules():
+            _quiet(module, undo)
+        yield
+
+
+def _quiet(module: nn.Module, undo: ExitStack) -> None:
+    """One module made ready; how to put it back goes on `undo`."""
+    if module.training:
+        module.training = False
+        undo.callback(setattr, module, "training", True)
+    if getattr(module, "_compiled_call_impl", None) is not None:
+        undo.callback(setattr, module, "_compiled_call_impl", module._compiled_call_impl)
+        module._compiled_call_impl = None
+    for name, parameter in module._parameters.items():
+        if parameter is None:
+            continue
+        if parameter.is_inference():  # autograd cannot save such a tensor: a copy stands in for it
+            module._parameters[name] = nn.Parameter(parameter.clone(), requires_grad=False)
+            undo.callback(module._parameters.__setitem__, name, parameter)
+        elif parameter.requires_grad:
+            parameter.requires_grad_(False)
+            undo.callback(parameter.requires_grad_, True)
+
+
+def _remember(network: nn.Module) -> Callable[[], None]:
+    """How to put every buffer back: the same tensor, with what it held."""
+    held = []
+    for module in network.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                held.append((module, name, buffer, _version(buffer), buffer.detach().clone()))
+                if buffer.is_inference():
+                    module._buffers[name] = buffer.clone()
+
+    def restore() -> None:
+        for module, name, buffer, version, content in held:
+            module._buffers[name] = buffer
+            if _version(buffer) != version:
+                with torch.no_grad():
+                    buffer.copy_(content)
+
+    return restore
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where the network's numbers are; the CPU when it has none."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def dtype_of(network: nn.Module) -> torch.dtype | None:
+    """The floating type that the network calculates in; None when it has no numbers of its own."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return None
+
+
+@contextmanager
+def record(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Tensor]]]:
+    """Collect what the layers put out inside the block, a tensor per call, ready to differentiate against.
+
+    The graph starts at the first of them that runs, when nothing before it needs a gradient.
+    """
+    seen: dict[str, list[Tensor]] = {name: [] for name in layers}
+    thread = threading.get_ident()
+
+    def keep(name: str) -> Callable[..., Any]:
+        def hook(_layer: nn.Module, _inputs: object, output: Any) -> Any:
+            tensor = first_tensor(output)
+            if threading.get_ident() != thread or tensor is None or not tensor.is_floating_point():
+                return output
+            kept = tensor if tensor.requires_grad else tensor.detach().requires_grad_()
+            seen[name].append(kept)
+            return _replaced(output, kept.clone())  # a later in-place ReLU must not edit what we keep
+
+        return hook
+
+    with ExitStack() as undo:
+        for name, layer in layers.items():
+            undo.callback(layer.register_forward_hook(keep(name)).remove)
+        yield seen
+
+
+@contextmanager
+def watch(network: nn.Module, look: Callable[[str, nn.Module, Any, Any], None]) -> Iterator[None]:
+    """Show what every module gets and puts out to `look(name, module, inputs, output)`, as the block runs them."""
+    thread = threading.get_ident()
+
+    def hook_for(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if threading.get_ident() == thread:
+                look(name, module, inputs, output)
+
+        return hook
+
+    with ExitStack() as undo:
+        for name, module in network.named_modules():
+            if name:
+                undo.callback(module.register_forward_hook(hook_for(name)).remove)
+        yield
+
+
+def first_tensor(output: Any) -> Tensor | None:
+    """The tensor that a module put out, or the first of several."""
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, tuple | list) and output and isinstance(output[0], Tensor):
+        return output[0]
+    return None
+
+
+def _replaced(output: Any, tensor: Tensor) -> Any:
+    if isinstance(output, Tensor):
+        return tensor
+    rest = (tensor, *output[1:])
+    if hasattr(output, "_fields"):
+        return type(output)(*rest)
+    return type(output)(rest)
+
+
+class FunctionNetwork(nn.Module):
+    """A function (N, ...) -> (N, K) that answers like a network; it has no layers to look into."""
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, images: Tensor) -> Any:
+        answer = self.function(images)
+        if not isinstance(answer, Tensor) and hasattr(answer, "__array__"):
+            answer = torch.as_tensor(answer.__array__())
+        return answer
+
+
+def as_network(network: Any) -> nn.Module:
+    """A network from a module or a function; anything else is refused."""
+    if isinstance(network, nn.Module):
+        return unwrap(network)
+    if callable(network):
+        return FunctionNetwork(network)
+    raise NetworkError(f"a {type(network).__name__} is neither a torch.nn.Module nor a function of a tensor.")

@@ -1,0 +1,129 @@
+"""How a layer's output lies on the input: channels first or last, tokens, windows; and back to a plain grid."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+_MOST_PREFIX_TOKENS = 17  # a class token and up to 16 registers
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """`grid` is the map's shape; `prefix` class and register tokens come first; `window` tokens a side, shifted."""
+
+    kind: Literal["first", "last", "tokens", "windows"]
+    grid: tuple[int, ...]
+    prefix: int = 0
+    window: int = 0
+    shift: int = 0
+
+    @property
+    def cells(self) -> int:
+        """How many positions the map has."""
+        return math.prod(self.grid)
+
+    def apply(self, output: Tensor) -> Tensor:
+        """A layer's output as (B, C, *grid)."""
+        if self.kind == "first":
+            return output
+        if self.kind == "last":
+            return output.movedim(-1, 1)
+        if self.kind == "tokens":
+            return output[:, self.prefix :].transpose(1, 2).unflatten(2, self.grid)
+        return self._unwindow(output)
+
+    def _unwindow(self, output: Tensor) -> Tensor:
+        """Swin's windows (B * windows, side * side, C), rolled back by their shift."""
+        rows, columns = (cells // self.window for cells in self.grid)
+        parts = output.unflatten(1, (self.window, self.window)).unflatten(0, (-1, rows, columns))
+        plain = parts.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+        return torch.roll(plain, (self.shift, self.shift), (2, 3)) if self.shift else plain
+
+
+def layout_of(
+    network: nn.Module,
+    name: str,
+    module: nn.Module,
+    output: Tensor,
+    spatial: tuple[int, ...],
+    grids: list[tuple[int, ...]],
+) -> Layout | None:
+    """The layout of one layer's `output` for an input of shape `spatial`; None when it holds no map of it.
+
+    `grids` are the maps seen before, a patch embedding's among them: they tell how many tokens lie side by side.
+    """
+    ndim, shape = len(spatial), tuple(output.shape)
+    if len(shape) == ndim + 2 and shape[0] == 1:
+        last = isinstance(module, nn.LayerNorm) and module.normalized_shape == shape[-1:] != shape[1:2]
+        if not last and _proportional(shape[2:], spatial):
+            return Layout("first", shape[2:])
+        if _proportional(shape[1:-1], spatial):
+            return Layout("last", shape[1:-1])
+    if len(shape) == 3 and ndim == 2 and shape[0] == 1:
+        return _tokens(shape[1], (spatial[0], spatial[1]), grids)
+    if len(shape) == 3 and ndim == 2:
+        return _windows(network, name, shape, (spatial[0], spatial[1]), grids)
+    return None
+
+
+def _proportional(grid: tuple[int, ...], spatial: tuple[int, ...]) -> bool:
+    """Whether a map shrank alike along each axis, up to rounding at the borders."""
+    scale = math.prod(grid) / math.prod(spatial)
+    side = scale ** (1 / len(spatial))
+    return all(
+        abs(cells - size * side) <= 1.0 + 0.1 * cells for cells, size in zip(grid, spatial, strict=True)
+    )
+
+
+def _tokens(count: int, spatial: tuple[int, int], grids: list[tuple[int, ...]]) -> Layout | None:
+    """Tokens (1, count, C): as many as a map seen before with a few in front, or else in the input's proportions."""
+    for prefix in range(min(_MOST_PREFIX_TOKENS + 1, count)):
+        for grid in reversed(grids):
+            if len(grid) == 2 and math.prod(grid) == count - prefix and math.prod(grid) > 1:
+                return Layout("tokens", grid, prefix)
+    for prefix in range(min(_MOST_PREFIX_TOKENS + 1, count)):
+        fitting = _grid(count - prefix, spatial)
+        if fitting is not None:
+            return Layout("tokens", fitting, prefix)
+    return None
+
+
+def _grid(cells: int, spatial: tuple[int, int]) -> tuple[int, int] | None:
+    """Rows and columns with as many cells, in the proportions of the input; None when there are none."""
+    rows = round(math.sqrt(cells * spatial[0] / spatial[1]))
+    for height in (rows, rows - 1, rows + 1):
+        if height > 0 and cells % height == 0 and _proportional((height, cells // height), spatial):
+            return height, cells // height
+    return None
+
+
+def _windows(
+    network: nn.Module,
+    name: str,
+    shape: tuple[int, ...],
+    spatial: tuple[int, int],
+    grids: list[tuple[int, ...]],
+) -> Layout | None:
+    """Windows (windows, side * side, C) of a map seen before; the shift is the enclosing block's `shift_size`."""
+    side = math.isqrt(shape[1])
+    if side < 2 or side * side != shape[1]:
+        return None
+    known = [g for g in reversed(grids) if len(g) == 2] + [_grid(shape[0] * shape[1], spatial)]
+    for grid in known:
+        if grid and math.prod(grid) == shape[0] * shape[1] and not any(n % side for n in grid):
+            return Layout("windows", grid, window=side, shift=_shift(network, name))
+    return None
+
+
+def _shift(network: nn.Module, name: str) -> int:
+    parts = name.split(".")
+    for depth in range(len(parts), 0, -1):
+        shift = getattr(network.get_submodule(".".join(parts[:depth])), "shift_size", None)
+        if shift is not None:
+            return int(shift if isinstance(shift, int) else shift[0])
+    return 0

@@ -1,0 +1,268 @@
+"""A network on loan: what methods ask of it, in chunks that fit, with passes counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from sightline.core.errors import LayerError, MethodError, NetworkError, TargetError, near
+from sightline.core.heats import Passes, Seen, Warning
+from sightline.core.targets import Target
+from sightline.network.hooks import borrow, device_of, dtype_of, lock_of, record
+from sightline.network.layouts import Layout
+from sightline.network.readout import Readout, read_off, scores_of
+from sightline.network.trace import Trace, trace
+
+INPUT = ""  # the place that is the network's input; other places are layers
+_known: WeakKeyDictionary[nn.Module, dict[Any, Any]] = WeakKeyDictionary()
+Found = TypeVar("Found")
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """One pass over images, forward and back.
+
+    `score`: (N,) of the target; `scores`: (N, K, ...) of the network; `acts` and `grads`: for each place what was
+    there and the score's gradient, a pair of (N, C, *spatial) for each time the layer ran.
+    """
+
+    score: Tensor
+    scores: Tensor
+    acts: dict[str, tuple[Tensor, ...]]
+    grads: dict[str, tuple[Tensor, ...]]
+
+
+@dataclass(eq=False)
+class Net:
+    """A borrowed network. `levels` are its black and its white, (C,); `plan` the places asked for together."""
+
+    module: nn.Module
+    readout: Readout
+    levels: tuple[Tensor, Tensor]
+    chunk: int = 8
+    plan: tuple[str, ...] = ()
+    warnings: list[Warning] = field(default_factory=list)
+    progress: Callable[[int], object] = lambda _rows: None
+    _memo: tuple[Tensor, Reading] | None = None
+
+    def scores(self, images: Tensor) -> Tensor:
+        """(N, K, ...) scores of images (N, C, *spatial), without a gradient."""
+        parts = list(self._in_chunks(len(images), partial(self._scores, images)))
+        return _finite(torch.cat(parts), "scores", self.module)
+
+    def _scores(self, images: Tensor, part: slice) -> Tensor:
+        with torch.no_grad():
+            return scores_of(self.module, self._ready(images[part]), self.readout)
+
+    def look(self, images: Tensor, target: Target, *places: str) -> Reading:
+        """The pass over the untouched images that all methods asked for together share."""
+        if self._memo is not None and self._memo[0] is images and set(places) <= set(self._memo[1].grads):
+            return self._memo[1]
+        reading = self.gradients(images, target, tuple(dict.fromkeys(self.plan + places)))
+        self._memo = (images, reading)
+        return reading
+
+    def gradients(
+        self, images: Tensor, target: Target, places: Sequence[str] = (INPUT,), rows: Tensor | None = None
+    ) -> Reading:
+        """Scores and their gradients at `places`, for images (N, C, *spatial); `rows` (N,) says whose they are.
+
+        Raises LayerError for a layer that does not run, MethodError where no gradient reaches the input,
+        NetworkError for numbers that are not finite.
+        """
+        rows = torch.arange(len(images)) if rows is None else rows
+        layers = {name: self._layer(name) for name in (*places, *target.layers) if name != INPUT}
+        layouts = {name: self.layout(images, name) for name in layers}
+        run = partial(self._gradients, images, target, tuple(places), rows, layers, layouts)
+        return _joined(list(self._in_chunks(len(images), run)))
+
+    def _gradients(
+        self,
+        images: Tensor,
+        target: Target,
+        places: tuple[str, ...],
+        rows: Tensor,
+        layers: dict[str, nn.Module],
+        layouts: dict[str, Layout | None],
+        part: slice,
+    ) -> Reading:
+        leaf = self._ready(images[part]).detach().requires_grad_(INPUT in places)
+        with record(layers) as seen:
+            scores = scores_of(self.module, leaf.clone(), self.readout)
+        _finite(scores, "scores", self.module)
+        maps = {name: _plain(calls[-1], layouts[name]) for name, calls in seen.items() if calls}
+        score = _one_each(target.read(Seen(scores, maps, rows[part])), target, len(leaf))
+        at = {place: [leaf] if place == INPUT else seen[place] for place in places}
+        _reached(at, score, scores)
+        flat = [tensor for place in places for tensor in at[place]]
+        slopes = iter(_finite(g, "gradients", self.module) for g in _slopes(score, flat))
+        acts, grads = {}, {}
+        for place in places:
+            layout = layouts.get(place)
+            acts[place] = tuple(_plain(tensor.detach(), layout).to(images.dtype) for tensor in at[place])
+            turned = [target.turn(_plain(next(slopes), layout)) for _ in at[place]]
+            grads[place] = tuple(slope.to(images.dtype) for slope in turned)
+        return Reading(score.detach().to(images.dtype), scores.detach(), acts, grads)
+
+    def trace(self, images: Tensor) -> Trace:
+        """What happens inside for images of this shape; found out once."""
+        key = ("trace", tuple(images.shape[1:]), images.device, dtype_of(self.module))
+        return known(self.module, key, lambda: trace(self.module, self._ready(images[:1])))
+
+    def default_layer(self, images: Tensor) -> str:
+        """The last map on which the score still depends. Raises LayerError where there is none."""
+        return self.trace(images).default()
+
+    def layout(self, images: Tensor, name: str) -> Layout | None:
+        """How layer `name` is laid out for these images; None where it holds no map of them."""
+        return self.trace(images).layout(name)
+
+    def _layer(self, name: str) -> nn.Module:
+        try:
+            return self.module.get_submodule(name)
+        except AttributeError:
+            names = [n for n, _ in self.module.named_modules() if n]
+            raise LayerError(f"no layer named {name!r}; {near(name, names)}") from None
+
+    def _ready(self, images: Tensor) -> Tensor:
+        return images.to(device_of(self.module), dtype_of(self.module) or images.dtype)
+
+    def _in_chunks(self, count: int, run: Callable[[slice], Part]) -> Iterator[Part]:
+        """Run slices of at most `chunk` rows; out of memory halves the chunk, and a warning says so."""
+        start = 0
+        while start < count:
+            try:
+                part = run(slice(start, min(start + self.chunk, count)))
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error) or min(self.chunk, count) == 1:
+                    raise
+                self._halve(min(self.chunk, count))
+                continue
+            self.progress(min(self.chunk, count - start))
+            start += self.chunk
+            yield part
+
+    def _halve(self, tried: int) -> None:
+        self.chunk = tried // 2
+        self.warnings = [w for w in self.warnings if w.code != "out-of-memory"]
+        message = (
+            f"{tried} images at once did not fit into memory; went on with {self.chunk}. Set batch_size."
+        )
+        self.warnings.append(Warning("out-of-memory", message))
+
+
+@contextmanager
+def lend(
+    module: nn.Module,
+    images: Tensor,
+    *,
+    output: str = "auto",
+    levels: tuple[Tensor, Tensor] | None = None,
+    chunk: int = 8,
+) -> Iterator[Net]:
+    """Borrow `module` for work on images (N, C, *spatial); refuses images that are not finite."""
+    if not bool(torch.isfinite(images).all()):
+        bad = int((~torch.isfinite(images.flatten(1)).all(1)).nonzero()[0])
+        raise NetworkError(f"image {bad} holds NaN or infinite pixels; give finite numbers.")
+    channels = images.shape[1]
+    with borrow(module):
+        ready = images[:chunk].to(device_of(module), dtype_of(module) or images.dtype)
+        key = ("readout", output)
+        with torch.no_grad():
+            readout = known(module, key, lambda: read_off(module, ready, output))
+        black_and_white = levels or (torch.zeros(channels), torch.ones(channels))
+        yield Net(module, readout, black_and_white, chunk)
+
+
+def known(module: nn.Module, key: Any, find: Callable[[], Found]) -> Found:
+    """What was found out about a network, kept while the network lives and its modules stay the same."""
+    with lock_of(module):
+        modules = tuple((id(m), type(m)) for m in module.modules())
+        facts = _known.setdefault(module, {})
+        if facts.get("modules") != modules:
+            facts.clear()
+            facts["modules"] = modules
+        if key not in facts:
+            facts[key] = find()
+        found: Found = facts[key]
+        return found
+
+
+def _plain(tensor: Tensor, layout: Layout | None) -> Tensor:
+    return tensor if layout is None else layout.apply(tensor)
+
+
+def _one_each(score: Tensor, target: Target, count: int) -> Tensor:
+    if score.shape != (count,):
+        raise TargetError(
+            f"{target} gave {tuple(score.shape)}; it has to give one score per image, ({count},)."
+        )
+    return score
+
+
+def _reached(at: dict[str, list[Tensor]], score: Tensor, scores: Tensor) -> None:
+    for place, tensors in at.items():
+        if place == INPUT and not score.requires_grad:
+            why = (
+                "this target does not depend on it" if scores.requires_grad else "the network is a black box"
+            )
+            raise MethodError(f"no gradient reaches the input: {why}. Use a method that needs no gradients.")
+        if not tensors:
+            raise LayerError(
+                f"layer {place!r} did not run, or puts out no numbers that can be differentiated."
+            )
+
+
+def _slopes(score: Tensor, places: list[Tensor]) -> Sequence[Tensor]:
+    """Gradients of each row's score; zeros where it does not depend on a place."""
+    if not score.requires_grad:
+        return [torch.zeros_like(place) for place in places]
+    found = torch.autograd.grad(score.sum(), places, allow_unused=True)
+    return [torch.zeros_like(at) if g is None else g for at, g in zip(places, found, strict=True)]
+
+
+def _finite(tensor: Tensor, what: str, module: nn.Module) -> Tensor:
+    if bool(torch.isfinite(tensor).all()):
+        return tensor
+    numbers = (*module.named_parameters(), *module.named_buffers())
+    broken = [name for name, weight in numbers if not bool(torch.isfinite(weight).all())]
+    cause = f"its weights {broken[0]!r} are not finite" if broken else "its numbers overflow on the way"
+    raise NetworkError(
+        f"the network's {what} are NaN or infinite: {cause}. Check the weights and the input's scale."
+    )
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    words = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(w in str(error) for w in words)
+
+
+def _joined(parts: list[Reading]) -> Reading:
+    if len(parts) == 1:
+        return parts[0]
+
+    def cat(which: Callable[[Reading], dict[str, tuple[Tensor, ...]]]) -> dict[str, tuple[Tensor, ...]]:
+        first = which(parts[0])
+        return {
+            place: tuple(
+                torch.cat([which(part)[place][call] for part in parts]) for call in range(len(calls))
+            )
+            for place, calls in first.items()
+        }
+
+    score = torch.cat([part.score for part in parts])
+    scores = torch.cat([part.scores for part in parts])
+    return Reading(score, scores, cat(lambda part: part.acts), cat(lambda part: part.grads))
+
+
+def passes(forward: int, backward: int, count: int) -> tuple[Passes, ...]:
+    """The same (forward, backward) for each of `count` images."""
+    return ((forward, backward),) * count

@@ -1,0 +1,163 @@
+"""From whatever a network returns to one tensor of scores: the scores before a final softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from sightline.core.errors import ModelError, NetworkError
+
+Output = Literal["logits", "probabilities", "multilabel", "regression"]
+Final = Literal["softmax", "log_softmax", "sigmoid"]
+OUTPUTS = ("auto", "logits", "probabilities", "multilabel", "regression")
+_FINALS: tuple[Final, ...] = ("softmax", "log_softmax", "sigmoid")
+_KEYS = ("logits", "out", "output", "scores", "prediction", "pred")
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """What the output means, and which last step is undone to get the score that is explained.
+
+    `final` is that step; "unknown" when the output was squashed by a step that was not seen.
+    """
+
+    output: Output
+    final: Final | Literal["unknown"] | None = None
+
+    @property
+    def score(self) -> str:
+        """The name of the score: what is differentiated."""
+        if self.final == "unknown":
+            return "log-probability" if self.output == "probabilities" else "log-odds"
+        return "output" if self.output == "regression" else "logit"
+
+    def probabilities(self, scores: Tensor) -> Tensor | None:
+        """Scores (N, K, ...) as probabilities of the same shape; None for a regression."""
+        if self.output == "regression":
+            return None
+        return scores.float().sigmoid() if self.output == "multilabel" else scores.float().softmax(1)
+
+    def unsquash(self, answer: Tensor) -> Tensor:
+        """The score behind probabilities whose last step is unknown."""
+        tiny = torch.finfo(answer.dtype).tiny
+        score = answer.clamp_min(tiny).log()
+        return score - (1 - answer).clamp_min(tiny).log() if self.output == "multilabel" else score
+
+
+class _Finals(TorchFunctionMode):
+    """Remembers what every softmax and sigmoid was given, modules and plain functions alike."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Final, Tensor, Tensor]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        for name in _FINALS:
+            if getattr(func, "__name__", "") == name and isinstance(result, Tensor):
+                self.calls.append((name, args[0] if args else kwargs["input"], result))
+        return result
+
+    def before(self, answer: Tensor) -> tuple[Final, Tensor] | None:
+        """The last step that made `answer`, and what it was given; None when it was something else."""
+        for name, given, result in reversed(self.calls):
+            same = result.data_ptr() == answer.data_ptr() and result.numel() == answer.numel()
+            if result is answer or same:
+                return name, given.reshape(answer.shape)
+        return None
+
+
+def answer_of(output: Any, count: int) -> Tensor:
+    """The tensor (N, K, ...) in what the network returned: a tensor, tuple, dict or output object.
+
+    Raises NetworkError when there is none for `count` images.
+    """
+    answer = _pick(output)
+    if answer is None:
+        raise NetworkError(f"the network returned {_described(output)}; no scores (N, K, ...) are in it.")
+    if answer.ndim == 0 and count == 1:
+        answer = answer[None]
+    if answer.ndim == 1 and len(answer) == count:
+        answer = answer[:, None]
+    if answer.ndim < 2 or len(answer) != count or not answer.is_floating_point():
+        raise NetworkError(
+            f"the network returned {answer.dtype} {tuple(answer.shape)} for {count} images; "
+            f"scores have to be floating point, ({count}, K) or ({count}, K, ...)."
+        )
+    return answer
+
+
+def _pick(output: Any) -> Tensor | None:
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, Mapping):
+        named = [output[key] for key in _KEYS if isinstance(output.get(key), Tensor)]
+        tensors = [value for value in output.values() if isinstance(value, Tensor)]
+        return named[0] if named else tensors[0] if len(tensors) == 1 else None
+    for key in _KEYS:
+        if isinstance(getattr(output, key, None), Tensor):
+            value: Tensor = getattr(output, key)
+            return value
+    if isinstance(output, tuple | list) and output:
+        return _pick(output[0])
+    return None
+
+
+def _described(output: Any) -> str:
+    if isinstance(output, Mapping):
+        return f"a {type(output).__name__} with {sorted(map(str, output))}"
+    if isinstance(output, tuple | list):
+        return f"a {type(output).__name__} of {[type(part).__name__ for part in output]}"
+    return f"a {type(output).__name__}"
+
+
+def scores_of(network: nn.Module, images: Tensor, readout: Readout) -> Tensor:
+    """One pass: the scores (N, K, ...) of images (N, C, *spatial), before the final step where it is known."""
+    if readout.final is None:
+        return answer_of(network(images), len(images))
+    if readout.final == "unknown":
+        return readout.unsquash(answer_of(network(images), len(images)))
+    with _Finals() as finals:
+        answer = answer_of(network(images), len(images))
+    found = finals.before(answer)
+    if found is None:
+        raise NetworkError(f"the network no longer ends in the {readout.final} that it ended in before.")
+    return found[1]
+
+
+def read_off(network: nn.Module, images: Tensor, output: str = "auto") -> Readout:
+    """Find out from a first batch what a network's output is.
+
+    "auto": probabilities when every row is non-negative and sums to 1 within 1e-3; independent probabilities when
+    the last step is a sigmoid; a regression when there is only one number; logits otherwise.
+    """
+    if output not in OUTPUTS:
+        raise ModelError(f"output={output!r}; possible: {', '.join(OUTPUTS)}.")
+    with _Finals() as finals:
+        answer = answer_of(network(images), len(images))
+    found = finals.before(answer)
+    last = found[0] if found else None
+    kind = _kind(answer, last) if output == "auto" else output
+    if kind == "probabilities":
+        return Readout("probabilities", last if last in ("softmax", "log_softmax") else "unknown")
+    if kind == "multilabel":
+        within = bool(((answer >= 0) & (answer <= 1)).all())
+        return Readout("multilabel", "sigmoid" if last == "sigmoid" else "unknown" if within else None)
+    if output == "auto" and last == "log_softmax":
+        return Readout("logits", "log_softmax")
+    return Readout("regression" if kind == "regression" else "logits")
+
+
+def _kind(answer: Tensor, last: str | None) -> str:
+    rows = answer.detach().float()
+    if rows.shape[1] > 1 and bool((rows >= 0).all()) and bool(((rows.sum(1) - 1).abs() < 1e-3).all()):
+        return "probabilities"
+    if last == "sigmoid":
+        return "multilabel"
+    return "regression" if rows.shape[1] == 1 else "logits"

@@ -1,0 +1,152 @@
+"""What happens inside a network in one pass: which layers run, with which maps, and what the score depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sightline.core.errors import LayerError, near
+from sightline.network.hooks import first_tensor, watch
+from sightline.network.layouts import Layout, layout_of
+from sightline.network.readout import answer_of
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A layer as one pass showed it. `layout` is None where its output holds no map of the input."""
+
+    name: str
+    layout: Layout | None
+    shape: tuple[int, ...]
+    depends: bool
+    usable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The layers in the order in which they finished; `differentiable`: a gradient reaches the input."""
+
+    steps: tuple[Step, ...]
+    differentiable: bool
+
+    def names(self) -> tuple[str, ...]:
+        """Every layer that ran, the deepest last."""
+        return tuple(dict.fromkeys(step.name for step in self.steps))
+
+    def layout(self, name: str) -> Layout | None:
+        """How the output of layer `name` is laid out. Raises LayerError for a layer that does not run."""
+        for step in reversed(self.steps):
+            if step.name == name:
+                return step.layout
+        raise LayerError(f"no layer named {name!r} runs in this network; {near(name, self.names())}")
+
+    def default(self) -> str:
+        """The last map on which the score still depends, before the pooling. Raises LayerError without one."""
+        maps = [s for s in self.steps if s.layout is not None and s.layout.cells > 1 and s.usable]
+        for step in reversed(maps):
+            if step.depends:
+                return step.name
+        if maps:
+            return maps[-1].name
+        raise LayerError("this network has no layer with a spatial map; use a method that needs no layer.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ran:
+    """A module that finished, and the tensors that it put out and was given."""
+
+    name: str
+    module: nn.Module
+    output: Tensor
+    given: Tensor | None
+
+
+def trace(network: nn.Module, image: Tensor) -> Trace:
+    """Run `image` (1, C, *spatial) through a borrowed network once, forward and back."""
+    ran: list[_Ran] = []
+
+    def look(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        tensor = first_tensor(output)
+        if tensor is not None and tensor.is_floating_point():
+            ran.append(_Ran(name, module, tensor, first_tensor(inputs)))
+
+    leaf = image.detach().clone().requires_grad_()
+    with watch(network, look):
+        answer = answer_of(network(leaf.clone()), 1)
+    if not answer.requires_grad:
+        return Trace(tuple(Step(r.name, None, tuple(r.output.shape), False, False) for r in ran), False)
+    ran = [one for one in ran if one.output.requires_grad]
+    layouts = _layouts(network, ran, tuple(image.shape[2:]))
+    depends = _dependence(answer, ran, layouts)
+    outer = _outermost(ran)
+    steps = []
+    for one, layout, matters in zip(ran, layouts, depends, strict=True):
+        usable = (
+            outer[id(one.output)] == one.name and not _aside(network, one, answer) and not _pools(ran, one)
+        )
+        steps.append(Step(one.name, layout, tuple(one.output.shape), matters, usable))
+    return Trace(tuple(steps), True)
+
+
+def _layouts(network: nn.Module, ran: list[_Ran], spatial: tuple[int, ...]) -> list[Layout | None]:
+    grids: list[tuple[int, ...]] = []
+    layouts = []
+    for one in ran:
+        layout = layout_of(network, one.name, one.module, one.output, spatial, grids)
+        if layout is not None and not layout.prefix:
+            grids.append(layout.grid)
+        layouts.append(layout)
+    return layouts
+
+
+def _dependence(answer: Tensor, ran: list[_Ran], layouts: list[Layout | None]) -> list[bool]:
+    """Whether the score depends on each output, class and register tokens aside.
+
+    A head that starts at zero, as torchvision's ViT has it, hides everything: then what it is given stands in.
+    """
+    heads = [one.given for one in reversed(ran) if one.given is not None and one.given.ndim == 2]
+    depends = [False] * len(ran)
+    for end in (answer, *(head for head in heads if head.requires_grad)):
+        slopes = _gradients(end, [one.output for one in ran])
+        depends = [
+            slope is not None and bool((layout.apply(slope) if layout else slope).any())
+            for slope, layout in zip(slopes, layouts, strict=True)
+        ]
+        if any(matters and layout for matters, layout in zip(depends, layouts, strict=True)):
+            break
+    return depends
+
+
+def _gradients(end: Tensor, tensors: list[Tensor]) -> tuple[Tensor | None, ...]:
+    """Gradients of a fixed random mixture of `end`: a plain sum of probabilities would have none."""
+    mixture = torch.randn(end.shape, generator=torch.Generator().manual_seed(0)).to(end)
+    total = (end * mixture).sum()
+    return torch.autograd.grad(total, tensors, allow_unused=True, retain_graph=True) if tensors else ()
+
+
+def _outermost(ran: list[_Ran]) -> dict[int, str]:
+    """The shortest path among the names of each tensor: "layer4" rather than "layer4.2.relu"."""
+    best: dict[int, str] = {}
+    for one in ran:
+        known = best.get(id(one.output))
+        if known is None or one.name.count(".") <= known.count("."):
+            best[id(one.output)] = one.name
+    return best
+
+
+def _pools(ran: list[_Ran], one: _Ran) -> bool:
+    """Whether only pooling modules put out this tensor."""
+    makers = [other.module for other in ran if other.output is one.output]
+    return all("pool" in type(module).__name__.lower() for module in makers)
+
+
+def _aside(network: nn.Module, one: _Ran, answer: Tensor) -> bool:
+    """Not a map of features: inside an attention module (queries, keys), or already a dense map of class scores."""
+    parts = one.name.split(".")
+    parents = [".".join(parts[:depth]) for depth in range(1, len(parts))]
+    inside = any("attention" in type(network.get_submodule(parent)).__name__.lower() for parent in parents)
+    tensor = one.output
+    return inside or (answer.ndim > 2 and tensor.ndim == answer.ndim and tensor.shape[1] == answer.shape[1])

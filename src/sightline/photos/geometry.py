@@ -1,0 +1,226 @@
+"""How a photo becomes a network's input, and how a map on the input finds the way back to the photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sightline.core.errors import PhotoError, near
+from sightline.photos.decode import Photo
+
+Resize = Literal["crop", "squash", "pad"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+Floats = NDArray[np.float32]
+Size = tuple[int, int]  # (height, width), in pixels
+
+LARGEST = 100_000_000  # pixels of a resized photo before its crop, and of nothing else
+LONGEST = 100_000  # pixels along one side: the way back holds (side, input side) weights
+GREY = (0.5,)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How photos of any size become inputs of one size.
+
+    `size` is the input's (h, w). `resize` is one of
+    * "crop": the short side is resized to `short`, then the centre is cut out, to the bit as torchvision's
+      Resize and CenterCrop on PIL images (black where the resized photo is smaller than the input). A tuple
+      `short` is an exact (h, w) to resize to; None lets the photo cover 8/7 of the input on both axes.
+    * "squash": the whole photo is resized to the input, whatever its shape.
+    * "pad": the whole photo is fitted in and centred; around it is `fill`, values in [0, 1], one or one per
+      channel; () is mid-grey.
+
+    Raises PhotoError for values out of range.
+    """
+
+    size: Size
+    resize: Resize = "crop"
+    short: int | Size | None = None
+    interpolation: Interpolation = "bilinear"
+    fill: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.resize not in get_args(Resize):
+            raise PhotoError(
+                f"no way to resize named {self.resize!r}; {near(str(self.resize), get_args(Resize))}"
+            )
+        if self.interpolation not in get_args(Interpolation):
+            possible = near(str(self.interpolation), get_args(Interpolation))
+            raise PhotoError(f"no interpolation named {self.interpolation!r}; {possible}")
+        if not _is_size(self.size):
+            raise PhotoError(f"size is the input's (height, width), at least (1, 1); got {self.size!r}.")
+        if self.short is not None and not _is_size(self.short) and not _is_size((self.short, 1)):
+            raise PhotoError(f"short is a side in pixels or an exact (height, width); got {self.short!r}.")
+        if not all(0 <= value <= 1 for value in self.fill):
+            raise PhotoError(f"fill is a colour of values in [0, 1]; got {self.fill!r}.")
+
+    def view(self, height: int, width: int) -> View:
+        """What one upright photo of that size becomes. Raises PhotoError where it is too elongated."""
+        photo = (height, width)
+        if not _is_size(photo) or max(photo) > LONGEST:
+            raise PhotoError(f"a photo's sides are 1 to {LONGEST} pixels; got {height} x {width} (h x w).")
+        resized = self._resized(photo)
+        if self.resize == "crop" and resized[0] * resized[1] > LARGEST:
+            raise PhotoError(
+                f"a photo of {height} x {width} (h x w) is too elongated: it would be resized to "
+                f'{resized[0]} x {resized[1]}. Crop it before, or use resize="squash" or "pad".'
+            )
+        corner = (_corner(resized[0], self.size[0]), _corner(resized[1], self.size[1]))
+        fill = (0.0,) if self.resize == "crop" else self.fill or GREY
+        return View(photo, self.size, resized, corner, self.interpolation, fill)
+
+    def _resized(self, photo: Size) -> Size:
+        """The size of the whole photo at the input's scale."""
+        if self.resize == "squash":
+            return self.size
+        if self.resize == "pad":
+            return _fitted(photo, self.size)
+        if self.short is None:
+            return _covering(photo, (round(8 / 7 * self.size[0]), round(8 / 7 * self.size[1])))
+        if isinstance(self.short, int):
+            return _covering(photo, (self.short, self.short))
+        return self.short
+
+
+@dataclass(frozen=True)
+class View:
+    """One photo on one input: per axis, input = photo * scale + shift, in continuous coordinates.
+
+    Pixel i covers [i, i + 1). Sizes and pairs are (y, x). `resized` is the whole photo at the input's scale,
+    `corner` where its top left lands on the input (negative: cut off).
+    """
+
+    photo_size: Size
+    input_size: Size
+    resized: Size
+    corner: Size
+    interpolation: Interpolation = "bilinear"
+    fill: tuple[float, ...] = GREY
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Input pixels per photo pixel, (y, x)."""
+        return self.resized[0] / self.photo_size[0], self.resized[1] / self.photo_size[1]
+
+    @property
+    def shift(self) -> tuple[float, float]:
+        """Where the photo's origin lies on the input, (y, x), in input pixels."""
+        return float(self.corner[0]), float(self.corner[1])
+
+    def to_input(self, photo: Photo) -> Floats:
+        """The photo as the network takes it, before normalization: (C, h, w) float32 in [0, 1].
+
+        uint8 grey and RGB are resized in 8 bits, to the bit as torchvision does; everything else in floats,
+        channel by channel. Raises PhotoError for a photo of another size, or a fill of other channels.
+        """
+        if (photo.height, photo.width) != self.photo_size:
+            raise PhotoError(
+                f"this view is of photos of {self.photo_size} (h, w); got {(photo.height, photo.width)}."
+            )
+        if len(self.fill) not in (1, photo.channels):
+            raise PhotoError(f"fill has {len(self.fill)} values and the photo {photo.channels} channels.")
+        canvas = np.empty((photo.channels, *self.input_size), np.float32)
+        canvas[:] = np.array(self.fill, np.float32)[:, None, None]
+        (top, bottom), (left, right) = self._content(0), self._content(1)
+        y, x = self.corner
+        whole = self._resize(photo.pixels)
+        canvas[:, top:bottom, left:right] = whole[:, top - y : bottom - y, left - x : right - x]
+        return canvas
+
+    def to_photo(self, values: NDArray[Any]) -> Floats:
+        """A map (h, w) on the input, laid on the upright photo: (H, W) float32, NaN where nothing was seen.
+
+        Bilinear (align_corners=False) where it is enlarged, antialiased with the same triangle where it
+        shrinks; padding is left out. Raises PhotoError for another shape, or a map that is not finite.
+        """
+        with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
+            values = np.asarray(values, np.float32)
+        if values.shape != self.input_size:
+            raise PhotoError(f"a map on this input is {self.input_size} (h, w); got {values.shape}.")
+        if not np.isfinite(values).all():
+            raise PhotoError("a map to lay on a photo is finite; got NaN or infinity.")
+        (rows, down), (columns, across) = self._weights(0), self._weights(1)
+        laid = np.full(self.photo_size, np.nan, np.float32)
+        laid[rows, columns] = down @ values @ across.T
+        return laid
+
+    def seen(self) -> NDArray[np.bool_]:
+        """Which photo pixels the network saw, (H, W): those whose centre lies in the input."""
+        mask = np.zeros(self.photo_size, np.bool_)
+        mask[self._seen(0), self._seen(1)] = True
+        return mask
+
+    def _content(self, axis: int) -> tuple[int, int]:
+        """The input pixels [start, stop) along an axis that show photo and not padding."""
+        start, size = self.corner[axis], self.resized[axis]
+        return max(start, 0), min(start + size, self.input_size[axis])
+
+    def _centres(self, axis: int) -> NDArray[np.float64]:
+        """The centres of all photo pixels along an axis, in input coordinates."""
+        centres: NDArray[np.float64] = np.arange(self.photo_size[axis]) + np.float64(0.5)
+        return centres * self.scale[axis] + self.shift[axis]
+
+    def _seen(self, axis: int) -> slice:
+        start, stop = np.searchsorted(self._centres(axis), (0, self.input_size[axis]))
+        return slice(int(start), int(stop))
+
+    def _weights(self, axis: int) -> tuple[slice, Floats]:
+        """Along one axis: the n seen photo pixels, and what each takes of the input's, (n, size)."""
+        seen = self._seen(axis)
+        start, stop = self._content(axis)
+        pixels = np.arange(start, stop) + 0.5
+        reach = max(1.0, self.scale[axis])  # input pixels: a shrinking map is averaged over a photo pixel
+        distance = np.abs(self._centres(axis)[seen, None] - pixels)
+        weights = np.zeros((seen.stop - seen.start, self.input_size[axis]), np.float32)
+        triangle = np.maximum(0, 1 - distance / reach)
+        weights[:, start:stop] = triangle / triangle.sum(1, keepdims=True)
+        return seen, weights
+
+    def _resize(self, pixels: NDArray[Any]) -> Floats:
+        """All of the photo at the input's scale: (C, *resized) float32 in [0, 1]."""
+        if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
+            picture = Image.fromarray(
+                np.ascontiguousarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
+            )
+            stored = np.asarray(self._pillow(picture)).reshape(*self.resized, -1)
+            return np.moveaxis(stored, 2, 0).astype(np.float32) / np.float32(255)
+        units = pixels.astype(np.float32) / 255 if pixels.dtype == np.uint8 else pixels
+        layers = [np.ascontiguousarray(layer, np.float32) for layer in np.moveaxis(units, 2, 0)]
+        resized = np.stack([np.asarray(self._pillow(Image.fromarray(layer))) for layer in layers])
+        return resized.clip(0, 1)  # bicubic and Lanczos overshoot
+
+    def _pillow(self, picture: Image.Image) -> Image.Image:
+        filters = Image.Resampling[self.interpolation.upper()]
+        return picture.resize((self.resized[1], self.resized[0]), filters)
+
+
+def _is_size(size: object) -> bool:
+    """Whether it is a pair of whole numbers of at least 1."""
+    if not isinstance(size, tuple) or len(size) != 2:
+        return False
+    return all(isinstance(side, int) and not isinstance(side, bool) and side >= 1 for side in size)
+
+
+def _covering(photo: Size, box: Size) -> Size:
+    """The photo's size when it just covers the box; the loose side is cut down to a whole pixel."""
+    if (
+        box[0] * photo[1] >= box[1] * photo[0]
+    ):  # the height binds; torchvision's arithmetic when box is square
+        return box[0], int(box[0] * photo[1] / photo[0])
+    return int(box[1] * photo[0] / photo[1]), box[1]
+
+
+def _fitted(photo: Size, box: Size) -> Size:
+    """The photo's size when it just fits in the box; the loose side is at least one pixel."""
+    if box[0] * photo[1] <= box[1] * photo[0]:
+        return box[0], max(1, round(box[0] * photo[1] / photo[0]))
+    return max(1, round(box[1] * photo[0] / photo[1])), box[1]
+
+
+def _corner(resized: int, size: int) -> int:
+    """Where the resized photo begins on the input: torchvision's roundings for a crop and for a padding."""
+    return (size - resized) // 2 if resized < size else -round((resized - size) / 2)

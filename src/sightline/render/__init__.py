@@ -1,0 +1,1 @@
+"""From heat to picture: figures, files and pages. No maths of methods."""

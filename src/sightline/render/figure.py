@@ -1,0 +1,202 @@
+"""Figures: a photo beside its overlay, grids of them, colour bars in raw units."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sightline.core.errors import OptionError
+from sightline.core.heats import Prediction, Warning
+from sightline.render.panel import Panel
+from sightline.render.save import picture_bytes
+
+HEAT, SIGNED = "inferno", "coolwarm"  # perceptually even; the second diverges from its middle
+MARK, DOUBT = "#c2410c", "#92400e"
+_CELL, _BAR, _GAP, _TITLE, _LINE = (
+    3.6,
+    0.72,
+    0.12,
+    0.34,
+    0.2,
+)  # inches: picture, colour bar, gaps, a line of text
+
+
+class Picture(Figure):
+    """A matplotlib figure that shows itself in a notebook."""
+
+    def _repr_png_(self) -> bytes:
+        return picture_bytes(self, "png")
+
+
+def figure(panels: Sequence[Panel], *, alpha: float = 0.85, style: str = "pair") -> Picture:
+    """The photo beside its overlay ("pair"), or the "overlay" alone. Raises OptionError."""
+    if style not in ("pair", "overlay"):
+        raise OptionError(f"style={style!r}; possible: 'pair', 'overlay'.")
+    return figure_grid([list(panels)], alpha=alpha, photo=style == "pair")
+
+
+def figure_grid(rows: Sequence[Sequence[Panel]], *, alpha: float = 0.85, photo: bool = True) -> Picture:
+    """A row for each photo: the photo itself, then an overlay for each of its panels."""
+    if not 0 <= alpha <= 1:
+        raise OptionError(f"alpha={alpha}; it is a strength from 0 to 1.")
+    if not rows or not all(rows):
+        raise OptionError("there is nothing to draw: give at least one explanation.")
+    first, step = _CELL + _GAP if photo else 0.0, _CELL + _BAR + _GAP
+    width = _GAP + first + step * max(len(row) for row in rows)
+    notes = _notes([panel for row in rows for panel in row], width)
+    height = sum(_TITLE + _CELL * _aspect(row[0]) + _GAP for row in rows) + _LINE * (len(notes) + 1) + _GAP
+    drawn = Picture(figsize=(width, height), dpi=120, facecolor="white")
+    FigureCanvasAgg(drawn)
+
+    def place(x: float, y: float, wide: float, high: float) -> Any:
+        return drawn.add_axes((x / width, (height - y - high) / height, wide / width, high / height))
+
+    y = 0.0
+    for row in rows:
+        y, high = y + _TITLE, _CELL * _aspect(row[0])
+        if photo:
+            _photo(place(_GAP, y, _CELL, high), row[0])
+        for i, panel in enumerate(row):
+            x = _GAP + first + i * step
+            axis = place(x, y, _CELL, high)
+            _overlay(axis, panel, alpha)
+            if i == 0:
+                _answers(axis, panel)
+            _bar(drawn, place(x + _CELL + 0.06, y + 0.02, 0.11, high - 0.04), panel)
+        y += high + _GAP
+    _write_below(drawn, notes, _footer(rows), height)
+    return drawn
+
+
+def _aspect(panel: Panel) -> float:
+    """Height over width, kept within what a row can show."""
+    height, width = panel.photo.shape[:2]
+    return float(np.clip(height / width, 0.3, 2.0))
+
+
+def _photo(axis: Any, panel: Panel) -> None:
+    axis.imshow(panel.photo, interpolation="antialiased")
+    axis.set_axis_off()
+    axis.set_title(textwrap.shorten(panel.name, 34, placeholder="…"), fontsize=10)
+
+
+def _overlay(axis: Any, panel: Panel, alpha: float) -> None:
+    """The heat over the greyed photo, the unseen hatched."""
+    axis.set_axis_off()
+    axis.imshow(blend(panel, alpha), interpolation="antialiased")
+    unseen = ~np.isfinite(panel.heat)
+    if unseen.any():
+        hatched = axis.contourf(unseen, levels=[0.5, 1.5], colors=["none"], hatches=["////"])
+        hatched.set_edgecolor("#ffffffaa")
+        hatched.set_linewidth(0)
+    label = textwrap.shorten(panel.label, 30, placeholder="…")
+    axis.set_title(f"{panel.method}  ·  {label}", fontsize=10)
+
+
+def _bar(drawn: Figure, axis: Any, panel: Panel) -> None:
+    """The colour bar, in raw units."""
+    colours = ScalarMappable(_norm(panel), colormaps[SIGNED if panel.signed else HEAT])
+    bar = drawn.colorbar(colours, cax=axis, extend=_extend(panel), extendfrac=0.03)
+    bar.ax.tick_params(labelsize=7)
+    bar.ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+    bar.ax.yaxis.get_offset_text().set_fontsize(7)
+    bar.set_label(textwrap.fill(panel.unit, 46), fontsize=6.5)
+
+
+def _norm(panel: Panel) -> Normalize:
+    top = panel.top or 1.0
+    return Normalize(-top if panel.signed else 0.0, top)
+
+
+def _extend(panel: Panel) -> Any:
+    if not panel.clipped:
+        return "neither"
+    return "both" if panel.signed else "max"
+
+
+def blend(panel: Panel, alpha: float) -> NDArray[np.float32]:
+    """The overlay's pixels (h, w, 3) in [0, 1]: more heat hides more of the greyed photo; unseen parts are pale."""
+    heat, top = panel.heat, panel.top or 1.0
+    luma = panel.photo.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32) / 255
+    grey = np.repeat(luma[..., None], 3, axis=2)
+    share = np.nan_to_num(heat / top).clip(-1, 1)
+    colours = colormaps[SIGNED if panel.signed else HEAT]
+    paint = colours((share + 1) / 2 if panel.signed else share)[..., :3].astype(np.float32)
+    cover = alpha * np.sqrt(np.abs(share))[..., None]
+    mixed = grey * (1 - cover) + paint * cover
+    unseen = ~np.isfinite(heat)
+    mixed[unseen] = 0.55 + 0.3 * grey[unseen]
+    return np.asarray(mixed, np.float32)
+
+
+def _answers(axis: Any, panel: Panel) -> None:
+    """The top answers, the explained class marked, in the corner where they hide least."""
+    if not panel.predictions:
+        return
+    lines = [_line(one, one.index in panel.marked) for one in panel.predictions]
+    if panel.marked and not any(one.index in panel.marked for one in panel.predictions):
+        lines.append(f"▸ not among them: {textwrap.shorten(panel.label, 20, placeholder='…')}")
+    right, upper = _quietest(panel)
+    x, y = (0.975 if right else 0.025), (0.97 if upper else 0.03)
+    style: dict[str, Any] = {
+        "transform": axis.transAxes, "fontsize": 7, "family": "DejaVu Sans Mono", "linespacing": 1.3,
+        "va": "top" if upper else "bottom", "ha": "right" if right else "left", "multialignment": "left",
+    }  # fmt: skip
+    width = max(map(len, lines))
+    lines = [line.ljust(width, "\u00a0") for line in lines]  # all layers of text are equally wide
+    box = {"boxstyle": "round,pad=0.35", "facecolor": "#ffffffd9", "edgecolor": "none"}
+    axis.text(x, y, "\n".join(lines), bbox=box, color="#1f2937", **style)
+    only = [line if line.startswith("▸") else "\u00a0" * width for line in lines]
+    axis.text(x, y, "\n".join(only), color=MARK, weight="bold", **style)
+
+
+def _quietest(panel: Panel) -> tuple[bool, bool]:
+    """(right, upper) of the corner with the least heat; lower left unless another is clearly better."""
+    size = np.nan_to_num(np.abs(panel.heat))
+    high, wide = int(len(size) * 0.4) + 1, int(size.shape[1] * 0.6) + 1
+    mass = {
+        (False, False): size[-high:, :wide].sum() * 0.8,
+        (True, False): size[-high:, -wide:].sum(),
+        (False, True): size[:high, :wide].sum(),
+        (True, True): size[:high, -wide:].sum(),
+    }
+    return min(mass, key=lambda corner: float(mass[corner]))
+
+
+def _line(one: Prediction, marked: bool) -> str:
+    name = one.label if len(one.label) <= 20 else one.label[:19] + "…"
+    number = f"{one.probability:6.1%}" if one.probability is not None else f"{one.score:8.3g}"
+    return f"{'▸' if marked else ' '} {number} {name}"
+
+
+def _notes(panels: Sequence[Panel], width: float) -> list[str]:
+    """What a reader has to know, in lines that fit; hatching is explained where it is used."""
+    found: dict[Warning, None] = dict.fromkeys(one for panel in panels for one in panel.warnings)
+    letters = int(width * 14.5)
+    lines = [
+        line for one in found for line in textwrap.wrap(f"⚠ {one.message}", letters, subsequent_indent="   ")
+    ]
+    if any(not np.isfinite(panel.heat).all() for panel in panels):
+        lines.append("Hatched: cut off before the network saw it.")
+    return lines
+
+
+def _footer(rows: Sequence[Sequence[Panel]]) -> str:
+    """How it was made: all of it for one picture, the model for a grid."""
+    return rows[0][0].footer if len(rows) == len(rows[0]) == 1 else rows[0][0].footer.split("  ·  ")[0]
+
+
+def _write_below(drawn: Figure, notes: list[str], footer: str, height: float) -> None:
+    for i, line in enumerate((footer, *reversed(notes))):
+        y = (0.08 + _LINE * i) / height
+        size, colour = (8.0, DOUBT) if i else (7.0, "#6b7280")
+        drawn.text(0.012, y, line, fontsize=size, color=colour, va="bottom")

@@ -1,0 +1,112 @@
+"""Self-contained pages: no script, no network, everything that came from outside escaped."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from sightline.core.heats import Prediction, Warning
+from sightline.render.panel import Panel
+
+_STYLE = """
+:root { color-scheme: light; --ink: #1f2937; --soft: #6b7280; --line: #e5e7eb; --mark: #c2410c; --doubt: #92400e; }
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2.5rem auto; padding: 0 1.2rem; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; } h2 { font-size: 1.25rem; margin: 2.4rem 0 .4rem; }
+p { margin: .5rem 0; max-width: 46rem; } .lead { font-size: 1.1rem; color: #374151; }
+img { max-width: 100%; height: auto; display: block; } figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .9rem; }
+table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { font-weight: 600; color: var(--soft); font-size: .85rem; } td.n { text-align: right; }
+tr.marked td { color: var(--mark); font-weight: 600; }
+.doubt { border-left: 4px solid #f59e0b; background: #fffbeb; color: var(--doubt); padding: .45rem .8rem; margin: .5rem 0; }
+.verdict { border-left: 4px solid var(--mark); background: #fff7ed; padding: .6rem 1rem; margin: 1rem 0; max-width: 46rem; }
+.row { display: flex; flex-wrap: wrap; gap: 1.2rem; } .row > figure { flex: 1 1 12rem; margin: .4rem 0; }
+.crisp { image-rendering: auto; width: 100%; }
+details { margin: 2rem 0; } pre { overflow: auto; font-size: .8rem; background: #f9fafb; padding: .8rem; }
+code { background: #f3f4f6; padding: .1em .3em; border-radius: 3px; } footer { color: var(--soft); font-size: .85rem; margin: 3rem 0 1rem; }
+"""
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """A whole HTML document from parts that the functions below made."""
+    body = "\n".join(parts)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>\n{body}\n</body></html>\n"
+    )
+
+
+def heading(text: str, level: int = 2) -> str:
+    """A heading, from plain text."""
+    return f"<h{level}>{escape(text)}</h{level}>"
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """A paragraph, from plain text; `kind` is "lead", "verdict", "doubt" or nothing."""
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def image(png: bytes, alt: str, caption: str = "") -> str:
+    """A picture in the page itself."""
+    data = base64.b64encode(png).decode()
+    below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return (
+        f'<figure><img class="crisp" alt="{escape(alt)}" src="data:image/png;base64,{data}">{below}</figure>'
+    )
+
+
+def side_by_side(parts: Iterable[str]) -> str:
+    """Parts beside each other, where the window is wide enough."""
+    return f'<div class="row">{"".join(parts)}</div>'
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], marked: Iterable[int] = ()) -> str:
+    """A table of plain texts; numbers are set flush right, `marked` rows stand out."""
+    stand_out = set(marked)
+    top = "".join(f"<th>{escape(one)}</th>" for one in head)
+    lines = []
+    for i, row in enumerate(rows):
+        cells = "".join(f'<td class="{"n" if one[:1].isdigit() else ""}">{escape(one)}</td>' for one in row)
+        lines.append(f'<tr class="{"marked" if i in stand_out else ""}">{cells}</tr>')
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def answers(predictions: Sequence[Prediction], marked: Sequence[int] = ()) -> str:
+    """A table of what the model answers."""
+    rows = [
+        (
+            str(one.index),
+            one.label,
+            "" if one.probability is None else f"{one.probability:.1%}",
+            f"{one.score:.3f}",
+        )
+        for one in predictions
+    ]
+    lit = [i for i, one in enumerate(predictions) if one.index in marked]
+    return table(("index", "class", "probability", "score"), rows, lit)
+
+
+def doubts(warnings: Iterable[Warning]) -> str:
+    """Warnings, each with its code."""
+    return "".join(paragraph(f"{one.message} [{one.code}]", "doubt") for one in dict.fromkeys(warnings))
+
+
+def explanation_page(panels: Sequence[Panel], provenance: Any) -> str:
+    """A photo's explanations: answers, pictures, warnings, and what is needed to make them again."""
+    from sightline.render.figure import figure
+
+    first = panels[0]
+    parts = [heading(f"Where the model looks in {first.name}", 1), answers(first.predictions, first.marked)]
+    for panel in panels:
+        parts.append(heading(f"{panel.method}: {panel.label}"))
+        parts.append(doubts(panel.warnings))
+        parts.append(image(figure([panel])._repr_png_(), f"{panel.method} for {panel.label}", panel.footer))
+    record = escape(json.dumps(provenance, indent=2, ensure_ascii=False))
+    parts.append(f"<details><summary>How this was made</summary><pre>{record}</pre></details>")
+    return page(f"{first.name}: {first.label}", parts)

@@ -1,0 +1,1 @@
+"""Figures about figures: running means and their standard errors."""

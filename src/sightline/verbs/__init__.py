@@ -1,0 +1,1 @@
+"""The verbs behind `import sightline` and the results that they give."""

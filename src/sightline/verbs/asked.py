@@ -1,0 +1,61 @@
+"""What a user may write for a target, made into a target."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from sightline.core.errors import TargetError, near
+from sightline.core.targets import Class, Function, Target, targets_of
+
+
+def target_for(given: Any, count: int, labels: Sequence[str] | None) -> Target | None:
+    """The target that `given` means for `count` images; None stays None, the predicted class. Raises TargetError."""
+    if given is None or isinstance(given, Target):
+        return given
+    if isinstance(given, torch.Tensor | np.ndarray) and given.ndim:
+        given = given.tolist()
+    if not isinstance(given, list | tuple):
+        return _one(given, labels)
+    if len(given) != count:
+        raise TargetError(f"{len(given)} targets for {count} images; give one, or one for each.")
+    each = [one if isinstance(one, Target) else _one(one, labels) for one in given]
+    return targets_of(each)
+
+
+def _one(given: Any, labels: Sequence[str] | None) -> Target:
+    if isinstance(given, str):
+        return Class(index_of(given, labels))
+    if callable(given):
+        return Function(given)
+    try:
+        if isinstance(given, bool):
+            raise TypeError
+        return Class(operator.index(given))
+    except TypeError:
+        raise TargetError(
+            f"{given!r} is no target; give a class index, a label, one of sl.targets, or a function of the scores."
+        ) from None
+
+
+def index_of(label: str, labels: Sequence[str] | None) -> int:
+    """The index of a label. Raises TargetError when there is none, or more than one."""
+    if not labels:
+        raise TargetError(f"this model has no labels, so {label!r} names no class; give an index.")
+    wanted = label.casefold()
+    names = [one.casefold() for one in labels]
+    found = [index for index, one in enumerate(labels) if one == label]
+    found = found or [index for index, one in enumerate(names) if one == wanted]
+    # ImageNet's labels are lists of synonyms: "tabby, tabby cat"
+    found = found or [index for index, one in enumerate(names) if wanted in one.split(", ")]
+    if len(found) > 1:
+        raise TargetError(
+            f"the label {label!r} occurs {len(found)} times, at {found}; give one of these indices."
+        )
+    if not found:
+        raise TargetError(f"no class is labelled {label!r}; {near(label, labels)}")
+    return found[0]

@@ -1,0 +1,79 @@
+"""Attribution of tensors: no photo, no labels, the network's own units."""
+
+from __future__ import annotations
+
+import warnings as python_warnings
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sightline.attribution.driver import bind, run, supported
+from sightline.core.errors import MethodError, NetworkError, SightlineWarning
+from sightline.core.heats import Heat, Warning
+from sightline.models.model import Model
+from sightline.network.hooks import as_network
+from sightline.network.net import Net, lend
+from sightline.verbs.asked import target_for
+
+PREFERRED = ("grad-cam", "saliency", "rise")
+
+
+def attribute(
+    network: Any,
+    images: Tensor,
+    target: Any = None,
+    method: str | None = None,
+    layer: str | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> Heat:
+    """How images (B, C, *spatial) hold up a score: a Heat with values (B, C or 1, *spatial), detached.
+
+    `network`: a `torch.nn.Module`, a function, or a Model; it comes back as it was. The images are in its own units:
+    "black" is zero there, for a Model the black pixel after normalization. `target`: None for the predicted class,
+    an index, a list of one per image, a value of `sl.targets`, or a function of the scores (B, ...). `options`: see
+    `sl.methods()`. Raises TargetError, MethodError, LayerError, OptionError, NetworkError.
+    """
+    if not isinstance(images, Tensor) or images.ndim < 3 or not len(images) or not images.is_floating_point():
+        got = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+        raise NetworkError(
+            f"images are {got}; give a floating-point tensor (B, C, *spatial) with B at least 1."
+        )
+    labels = network.labels if isinstance(network, Model) else None
+    wanted = target_for(target, len(images), labels)
+    with _lend(network, images) as net:
+        images = _plain(images)
+        name = method or preferred(net, images)
+        bound = bind([name], layer, seed, options)
+        heat = run(net, images, wanted, bound, layer).heats[bound[0].method.id]
+    announce(heat.warnings)
+    return heat
+
+
+def _lend(network: Any, images: Tensor) -> AbstractContextManager[Net]:
+    return network.lend(images) if isinstance(network, Model) else lend(as_network(network), images)
+
+
+def _plain(images: Tensor) -> Tensor:
+    """A tensor that autograd can use, whatever mode the caller made it in."""
+    return images.clone() if images.is_inference() else images.detach()
+
+
+def preferred(net: Net, images: Tensor) -> str:
+    """The first method of PREFERRED whose needs the network meets. Raises MethodError when there is none."""
+    able = [method.id for method in supported(net, images)]
+    for name in PREFERRED:
+        if name in able:
+            return name
+    raise MethodError(
+        "this network is a black box without gradients, and no method at hand works without them."
+    )
+
+
+def announce(found: Iterable[Warning]) -> None:
+    """Issue what stays on the result as Python warnings too, each message once."""
+    for message in dict.fromkeys(one.message for one in found):
+        python_warnings.warn(message, SightlineWarning, stacklevel=3)

@@ -1,0 +1,194 @@
+"""Where is the model looking? Photos in, explanations out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sightline.attribution.baselines import NAMES
+from sightline.attribution.driver import Bound, Outcome, bind, run
+from sightline.core.errors import SightlineError, TargetError
+from sightline.core.heats import Heat, Prediction
+from sightline.core.targets import Class, Classes, PerImage, Region, Sum, Target, targets_of
+from sightline.models.model import CHUNK, Model
+from sightline.models.predictions import predictions_of
+from sightline.network.net import Net
+from sightline.photos.decode import Photo, open_photo, photos_of
+from sightline.photos.geometry import View
+from sightline.verbs.asked import target_for
+from sightline.verbs.attribute import announce, preferred
+from sightline.verbs.explanation import Comparison, Explanation
+
+TOP = 5
+Progress = Callable[[int], object]
+
+
+def predict(model: Model, photo: Any, top: int = 5) -> Any:
+    """The `top` answers for a photo, best first, as a list of Prediction; for many photos a list of lists.
+
+    Raises PhotoError, NetworkError, ModelError.
+    """
+    sources, one = photos_of(photo)
+    answers: list[list[Prediction]] = []
+    for start in range(0, len(sources), model.batch_size or CHUNK):
+        _, _, images = _opened(model, sources[start : start + (model.batch_size or CHUNK)])
+        with model.lend(images) as net:
+            answers += [predictions_of(model, net.readout, scores, top) for scores in net.scores(images)]
+    announce(model.warnings)
+    return answers[0] if one else answers
+
+
+def explain(
+    model: Model,
+    photo: Any,
+    method: str | list[str] | tuple[str, ...] | None = None,
+    target: Any = None,
+    layer: str | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Any:
+    """Where the model looks in a photo: an Explanation; a Comparison for a list of methods; a list for many photos.
+
+    `photo`: a path, PIL image, array (h, w, 3) or tensor (3, h, w); a list or a 4-D array is many. `method`: ids of
+    `sl.methods()`; None takes the first of grad-cam, saliency and rise that the model supports. `target`: None for
+    the predicted class, an index, a label, a list of one per photo, a value of `sl.targets`, or a function of the
+    scores (B, ...). `layer`: what layer methods read; None takes the last map that the score depends on. Several
+    methods share their passes. `progress` is called with the number of images that went through the network.
+    Raises PhotoError, TargetError, MethodError, LayerError, OptionError, NetworkError.
+    """
+    sources, one = photos_of(photo)
+    wanted = _each(target, len(sources), model.labels)
+    names = [method] if isinstance(method, str) or method is None else list(method)
+    results = []
+    at_once = model.batch_size or CHUNK
+    for start in range(0, len(sources), at_once):
+        part = slice(start, start + at_once)
+        rows = _explained(model, sources[part], names, wanted[part], layer, seed, progress, options)
+        results += [
+            Comparison(row) if isinstance(method, list | tuple) else next(iter(row.values())) for row in rows
+        ]
+    announce(warning for row in results for one_ in _cells(row) for warning in one_.warnings)
+    return results[0] if one else results
+
+
+def _cells(result: Explanation | Comparison) -> Iterator[Explanation]:
+    return iter(result.values()) if isinstance(result, Comparison) else iter((result,))
+
+
+def _each(target: Any, count: int, labels: tuple[str, ...] | None) -> list[Target | None]:
+    """The target of each photo; None is the class predicted for it."""
+    given = target_for(target, count, labels)
+    if isinstance(given, Classes):
+        return [Class(index) for index in given.indices]
+    return list(given.targets) if isinstance(given, PerImage) else [given] * count
+
+
+def _opened(model: Model, sources: list[Any]) -> tuple[list[Photo], list[View], Tensor]:
+    photos = [open_photo(source, channels=model.channels) for source in sources]
+    pairs = [model.tensor(photo) for photo in photos]
+    return photos, [view for _, view in pairs], torch.stack([tensor for tensor, _ in pairs])
+
+
+def _explained(
+    model: Model,
+    sources: list[Any],
+    names: list[str | None],
+    wanted: list[Target | None],
+    layer: str | None,
+    seed: int,
+    progress: Progress | None,
+    options: dict[str, Any],
+) -> list[dict[str, Explanation]]:
+    """The explanations of one batch of photos, by method."""
+    photos, views, images = _opened(model, sources)
+    target = _placed(wanted, photos, views)
+    with model.lend(images) as net:
+        net.progress = progress or net.progress
+        chosen = [name or preferred(net, images) for name in names]
+        bound = bind(chosen, layer or model.layer, seed, _tensors(model, options))
+        outcome = run(net, images, target, bound, layer or model.layer)
+        return [
+            {one.method.id: _explanation(model, net, outcome, one, i, photo, view, seed) for one in bound}
+            for i, (photo, view) in enumerate(zip(photos, views, strict=True))
+        ]
+
+
+def _explanation(
+    model: Model, net: Net, outcome: Outcome, bound: Bound, i: int, photo: Photo, view: View, seed: int
+) -> Explanation:
+    heat: Heat = outcome.heats[bound.method.id][i]
+    scores = outcome.scores[i]
+    answers = predictions_of(model, net.readout, scores, TOP) if scores.ndim == 1 else []
+    return Explanation(
+        values=heat.values[0].detach(),
+        error=None if heat.error is None else heat.error[0],
+        gap=None if heat.gap is None else float(heat.gap[0]),
+        passes=heat.passes,
+        warnings=model.warnings + heat.warnings,
+        predictions=tuple(answers),
+        target=_of_image(outcome.target, i),
+        method=bound.method.id,
+        options=bound.options,
+        seed=seed,
+        layer=heat.layer,
+        score=net.readout.score,
+        model=model.source,
+        labels=model.labels,
+        photo=photo,
+        view=view,
+    )
+
+
+def _of_image(target: Target, i: int) -> Target:
+    if isinstance(target, Classes):
+        return Class(target.indices[i])
+    return target.targets[i] if isinstance(target, PerImage) else target
+
+
+def _placed(wanted: list[Target | None], photos: list[Photo], views: list[View]) -> Target | None:
+    """One target for the batch, its regions brought from each photo to the network's input."""
+    if any(target is None for target in wanted):
+        if any(target is not None for target in wanted):
+            raise TargetError("a list of targets has to name one for each photo; None cannot be among them.")
+        return None
+    placed = [_on_input(t, p, v) for t, p, v in zip(wanted, photos, views, strict=True) if t is not None]
+    return targets_of(placed)
+
+
+def _on_input(target: Target, photo: Photo, view: View) -> Target:
+    if isinstance(target, Sum):
+        return Sum(tuple((weight, _on_input(part, photo, view)) for weight, part in target.parts))
+    if not isinstance(target, Region):
+        return target
+    mask = torch.as_tensor(target.mask).float()
+    if tuple(mask.shape) != (photo.height, photo.width):
+        expected = (photo.height, photo.width)
+        raise TargetError(
+            f"a mask of shape {tuple(mask.shape)} for a photo of {expected}; they have to be equal."
+        )
+    plane = Photo(mask.clamp(0, 1).numpy()[..., None])
+    return Region(torch.from_numpy(replace(view, fill=(0.0,)).to_input(plane)[0]), target.index)
+
+
+def _tensors(model: Model, options: dict[str, Any]) -> dict[str, Any]:
+    """Options as methods take them: a baseline that is a photo becomes the network's input."""
+    given = options.get("baseline")
+    if given is None:
+        return options
+    if isinstance(given, list | tuple) and not all(isinstance(part, int | float) for part in given):
+        return options | {"baseline": tuple(_as_input(model, part) for part in given)}
+    return options | {"baseline": _as_input(model, given)}
+
+
+def _as_input(model: Model, given: Any) -> Any:
+    if given in NAMES if isinstance(given, str) else isinstance(given, int | float | list | tuple):
+        return given
+    try:
+        return model.tensor(open_photo(given, channels=model.channels))[0]
+    except SightlineError as error:
+        raise type(error)(f"baseline: {error} A name is one of {', '.join(NAMES)}.") from error
