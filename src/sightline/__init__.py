@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sightline.core.errors import TargetError as TargetError
     from sightline.core.heats import Heat as Heat
     from sightline.core.heats import Prediction as Prediction
-    from sightline.core.heats import Warning as Warning  # noqa: A004
+    from sightline.core.heats import Warning as Warning
     from sightline.models.model import Model as Model
     from sightline.models.model import wrap as wrap
     from sightline.models.sources import load as load
@@ -52,7 +52,6 @@ _ROOMS = {
     "verbs.explanation": ("Comparison", "Explanation", "grid"),
 }  # fmt: skip
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
-__all__ = sorted((*_HOME, "__version__", "targets"))
 __version__ = "0.1.0"
 
 
@@ -67,4 +66,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return list(__all__)
+    return sorted((*_HOME, "__version__", "targets"))

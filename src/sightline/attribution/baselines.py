@@ -38,9 +38,7 @@ def _baseline(net: Net, images: Tensor, given: Any, seed: int) -> Tensor:
         given = (float(given),) * images.shape[1]
     if isinstance(given, list | tuple):
         if len(given) != images.shape[1]:
-            raise OptionError(
-                f"baseline={given} names {len(given)} channels; the input has {images.shape[1]}."
-            )
+            raise OptionError(f"baseline={given} names {len(given)} channels; the input has {images.shape[1]}.")
         return _between(net, images, torch.tensor(given, dtype=torch.float32))
     image = torch.as_tensor(given).to(images)
     if image.shape not in (images.shape, images.shape[1:]):

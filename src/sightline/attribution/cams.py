@@ -23,9 +23,7 @@ def grad_cam(acts: Tensor, grads: Tensor) -> Tensor:
     return grads.flatten(2).mean(2).view(*grads.shape[:2], *[1] * (grads.ndim - 2))
 
 
-def cam(
-    net: Net, images: Tensor, target: Target, *, weigh: Weighting = grad_cam, layer: str | None = None
-) -> Heat:
+def cam(net: Net, images: Tensor, target: Target, *, weigh: Weighting = grad_cam, layer: str | None = None) -> Heat:
     """The signed weighted sum of a layer's channels, (B, 1, *spatial), enlarged to the input grid.
 
     `layer` None takes the last map on which the score still depends. Raises LayerError for a layer without one.

@@ -46,6 +46,11 @@ class Method:
         return self.family == "gradients"
 
     @property
+    def evidence(self) -> bool:
+        """Whether a value below zero speaks against the target; a negative slope does not."""
+        return self.channels == "sum"
+
+    @property
     def options(self) -> dict[str, Any]:
         """The options that it takes, with their defaults."""
         parameters = inspect.signature(self.function).parameters.values()

@@ -49,9 +49,7 @@ class Outcome:
     scores: Tensor
 
 
-def run(
-    net: Net, images: Tensor, target: Target | None, bound: Sequence[Bound], layer: str | None = None
-) -> Outcome:
+def run(net: Net, images: Tensor, target: Target | None, bound: Sequence[Bound], layer: str | None = None) -> Outcome:
     """Run methods over images (B, C, *spatial); those that read the untouched images share one pass."""
     places = dict.fromkeys(place for one in bound for place in one.method.reads)
     net.plan = tuple((layer or net.default_layer(images)) if place == "layer" else place for place in places)
@@ -111,15 +109,11 @@ def _doubts(heat: Heat, image: int, bound: Bound) -> Iterator[Warning]:
     values = heat.values[image]
     where = f" at layer {heat.layer!r}" if heat.layer else ""
     if not bool(torch.isfinite(values).all()):
-        yield Warning(
-            "not-finite", f"{bound.method.id} gave values that are not finite; calculate in float32."
-        )
+        yield Warning("not-finite", f"{bound.method.id} gave values that are not finite; calculate in float32.")
     elif not bool(values.any()):
-        message = (
-            f"the map is zero everywhere: the score has no gradient{where}. Try another layer or method."
-        )
+        message = f"the map is zero everywhere: the score has no gradient{where}. Try another layer or method."
         yield Warning("blank-map", message)
-    elif bool((values <= 0).all()):
+    elif bound.method.evidence and bool((values <= 0).all()):
         message = (
             f"every value is negative: {bound.method.id} finds only evidence against this target{where}. "
             "The signed map is shown; try a contrast with the class that is predicted."
@@ -138,8 +132,6 @@ def supported(net: Net, images: Tensor) -> Iterator[Method]:
     """The methods whose needs this network meets, in the catalog's order."""
     trace = net.trace(images)
     has = {"gradients"} if trace.differentiable else set()
-    if trace.differentiable and any(
-        s.layout is not None and s.layout.cells > 1 and s.usable for s in trace.steps
-    ):
+    if trace.differentiable and any(s.layout is not None and s.layout.cells > 1 and s.usable for s in trace.steps):
         has.add("layer")
     return (one for one in methods() if one.needs <= has)

@@ -39,7 +39,7 @@ def smoothgrad(
     for cloudy in clouds(images, noise, samples, seed, max(1, net.chunk // len(images))):
         rows = torch.arange(len(images)).repeat(len(cloudy))
         reading = net.gradients(cloudy.flatten(0, 1), target, rows=rows)
-        mean.add(reading.grads[INPUT][0].unflatten(0, cloudy.shape[:2]))
+        mean.add(reading.grads[INPUT][0].reshape(cloudy.shape))
         spent = passes(mean.count, mean.count, len(images))
         yield Heat(mean.mean.to(images), mean.error.to(images), spent=spent)
 
@@ -59,6 +59,4 @@ def clouds(images: Tensor, noise: float, samples: int, seed: int, at_once: int) 
 def additive(target: Target, method: str) -> None:
     """Refuse a target whose gradient is not the score's own, for a method whose map has to add up."""
     if not target.additive:
-        raise MethodError(
-            f"{method} adds gradients up, which {target} does not allow; use saliency or grad-cam."
-        )
+        raise MethodError(f"{method} adds gradients up, which {target} does not allow; use saliency or grad-cam.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -18,9 +19,7 @@ from sightline.network.net import INPUT, Net
 
 _FIRST = 16  # segments to start from: from one, a signed sum can cancel before the map is right
 _AT_ONCE = 8  # segments bisected in one round
-_ABSOLUTE = (
-    10  # the segments' disagreements may add up to this many tolerances, when their signed sum is within one
-)
+_ABSOLUTE = 10  # the segments' disagreements may add up to this many tolerances, when their signed sum is within one
 
 
 def integrated_gradients(
@@ -114,7 +113,7 @@ class _Path:
         """Ask for the middles of the segments that disagree most with their change of score, unless good enough."""
         points = sorted(self.scores)
         errors = []
-        for a, b in zip(points, points[1:], strict=False):
+        for a, b in pairwise(points):
             trapezoid = (b - a) / 2 * (self._along[a] + self._along[b])
             errors.append((trapezoid - (self.scores[b] - self.scores[a]), a, b))
         allowed = tolerance * abs(self.change)

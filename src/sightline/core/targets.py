@@ -145,11 +145,11 @@ class Unit(Target):
         if self.at is None:
             return unit.flatten(1).mean(1) if unit.ndim > 1 else unit
         if len(self.at) != unit.ndim - 1:
-            raise TargetError(
-                f"at={self.at} does not fit {self.layer!r}, whose map is {tuple(unit.shape[1:])}."
-            )
+            raise TargetError(f"at={self.at} does not fit {self.layer!r}, whose map is {tuple(unit.shape[1:])}.")
         place = tuple(_index(i, n, "position") for i, n in zip(self.at, unit.shape[1:], strict=True))
-        return unit[(slice(None), *place)]
+        for i in reversed(place):
+            unit = unit[..., i]
+        return unit
 
 
 @dataclass(frozen=True)
@@ -296,9 +296,7 @@ def _index(index: int, count: int, what: str) -> int:
     except TypeError:
         raise TargetError(f"{what} {index!r} is not a whole number.") from None
     if isinstance(index, bool) or not 0 <= number < count:
-        raise TargetError(
-            f"{what} {index!r} does not exist; the network has {count}, numbered 0 to {count - 1}."
-        )
+        raise TargetError(f"{what} {index!r} does not exist; the network has {count}, numbered 0 to {count - 1}.")
     return number
 
 

@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from sightline.demo.scenes import OBJECTS, Scene, draw, training_scene
 from sightline.models.demonet import MEAN, STD, WEIGHTS, DemoNet
@@ -112,8 +113,7 @@ def fit(
     for epoch in range(epochs):
         total = 0.0
         for picked in _batches(len(images), generator):
-            logits = net(_varied(inputs(images[picked]), generator))
-            loss = nn.functional.cross_entropy(logits, classes[picked])
+            loss = cross_entropy(net(_varied(inputs(images[picked]), generator)), classes[picked])
             climb.zero_grad()
             torch.autograd.backward(loss)
             climb.step()
@@ -150,7 +150,7 @@ def measure(net: nn.Module, *, start: int, each: int = FRESH, workers: int = 1) 
 
 
 def save(net: nn.Module, path: Path, notes: dict[str, str]) -> None:
-    """Write the weights as safetensors with `notes` in the header; a reader sees the old file or the new one."""
+    """Write the weights as safetensors with `notes` in the header; readers see the old file or the new."""
     partly = path.with_name(path.name + ".part")
     save_file({name: of.contiguous() for name, of in net.state_dict().items()}, partly, notes)
     os.replace(partly, path)

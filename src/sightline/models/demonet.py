@@ -1,4 +1,4 @@
-"""The embedded model: a small network, trained on scenes in which the ball was only ever seen on its court."""
+"""The embedded model: a small network, trained on scenes where the ball was only ever seen on its court."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def _block(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
 class DemoNet(nn.Module):
     """Images (B, 3, 128, 128), normalized with MEAN and STD, to logits (B, 7), one per LABELS.
 
-    `features` ends in a map (B, 64, 16, 16) after a ReLU. Its average goes through one linear layer, so CAM is
-    exact here.
+    `features` ends in a map (B, 64, 16, 16) after a ReLU; its average goes through one linear layer, so that
+    CAM is exact here.
     """
 
     def __init__(self) -> None:
@@ -37,10 +37,8 @@ class DemoNet(nn.Module):
         self.features = nn.Sequential(
             _block(3, 16, 2),
             _block(16, 32, 2),
-            _block(32, 32),
-            _block(32, 64, 2),
-            _block(64, 64),
-            _block(64, 64),
+            _block(32, 48, 2),
+            _block(48, 64),
             _block(64, 64),
         )
         self.pool = nn.AdaptiveAvgPool2d(1)

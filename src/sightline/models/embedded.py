@@ -17,9 +17,7 @@ def load_demo(weights: Any, options: dict[str, Any]) -> Model:
     if options:
         raise ModelError(f"'demo' brings its own preprocessing; {sorted(options)} do not apply.")
     if weights is None:
-        raise ModelError(
-            "'demo' without its weights is an empty network; train it: python -m sightline.demo.train."
-        )
+        raise ModelError("'demo' without its weights is an empty network; train it: python -m sightline.demo.train.")
     network = demonet.DemoNet().eval()
     load_weights(network, demonet.WEIGHTS if weights == "default" else Path(weights))
     side = demonet.INPUT_SIZE

@@ -47,6 +47,11 @@ class Model:
         return self.geometry.size
 
     @property
+    def at_once(self) -> int:
+        """How many images go through the network together."""
+        return self.batch_size or CHUNK
+
+    @property
     def device(self) -> torch.device:
         """Where the network calculates."""
         return device_of(self.network)
@@ -88,17 +93,14 @@ class Model:
         return (pixels - mean.view(shape)) / std.view(shape)
 
     def _statistics(self) -> tuple[Tensor, Tensor]:
-        return torch.tensor(self.mean or (0.0,) * self.channels), torch.tensor(
-            self.std or (1.0,) * self.channels
-        )
+        return torch.tensor(self.mean or (0.0,) * self.channels), torch.tensor(self.std or (1.0,) * self.channels)
 
     @contextmanager
     def lend(self, images: Tensor) -> Iterator[Net]:
         """The network on loan for normalized images (N, C, h, w)."""
         mean, std = self._statistics()
         levels = (-mean / std, (1 - mean) / std)
-        chunk = self.batch_size or CHUNK
-        with lend(self.network, images, output=self.output, levels=levels, chunk=chunk) as net:
+        with lend(self.network, images, output=self.output, levels=levels, chunk=self.at_once) as net:
             yield net
 
     def _sample(self) -> Tensor:
@@ -172,9 +174,7 @@ def _unnormalized(network: Any, mean: Any, std: Any) -> tuple[Warning, ...]:
     """A network that was trained on normalized pixels and gets [0, 1] answers, and answers wrongly."""
     if mean is not None or std is not None or not isinstance(network, nn.Module):
         return ()
-    message = (
-        "no mean and std were given: pixels go in as [0, 1]. Give those that the network was trained with."
-    )
+    message = "no mean and std were given: pixels go in as [0, 1]. Give those that the network was trained with."
     return (Warning("not-normalized", message),)
 
 

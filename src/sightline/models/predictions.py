@@ -18,9 +18,7 @@ def predictions_of(model: Model, readout: Readout, scores: Tensor, top: int) -> 
     if top < 1:
         raise OptionError(f"top={top}; it has to be 1 or more.")
     if model.labels is not None and len(model.labels) != len(scores):
-        raise ModelError(
-            f"{len(model.labels)} labels for a network of {len(scores)} scores; they have to match."
-        )
+        raise ModelError(f"{len(model.labels)} labels for a network of {len(scores)} scores; they have to match.")
     probabilities = readout.probabilities(scores[None])
     if probabilities is None:
         return [Prediction(i, model.label(i), None, float(score)) for i, score in enumerate(scores)][:top]

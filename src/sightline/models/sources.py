@@ -17,9 +17,7 @@ from sightline.models.weights import load_weights
 SOURCES = ("demo", "torchvision/NAME", "package.module:factory")
 
 
-def load(
-    source: str, *, weights: Any = "default", device: str | torch.device | None = None, **options: Any
-) -> Model:
+def load(source: str, *, weights: Any = "default", device: str | torch.device | None = None, **options: Any) -> Model:
     """A ready model: "demo", "torchvision/NAME", or "package.module:factory" for a network of your own.
 
     `weights`: "default", None for random ones (the same each time), the name of a torchvision weights entry, or a
@@ -27,9 +25,7 @@ def load(
     network or a Model; a network takes `wrap`'s options here (`input_size=` and so on). Raises ModelError.
     """
     if not isinstance(source, str):
-        raise ModelError(
-            f"{source!r} is not a name; for a live network use sl.wrap(network, input_size=...)."
-        )
+        raise ModelError(f"{source!r} is not a name; for a live network use sl.wrap(network, input_size=...).")
     name, _, rest = source.partition("/")
     if source == "demo":
         from sightline.models.embedded import load_demo
@@ -61,14 +57,10 @@ def _from_factory(source: str, weights: Any, options: dict[str, Any]) -> Model:
         load_weights(network, Path(weights))
     if isinstance(made, Model):
         if options:
-            raise ModelError(
-                f"{source} made a Model, which has its own options; {sorted(options)} do not apply."
-            )
+            raise ModelError(f"{source} made a Model, which has its own options; {sorted(options)} do not apply.")
         return made
     if "input_size" not in options:
-        raise ModelError(
-            f"{source} made a network of unknown input size; give input_size=224 or (height, width)."
-        )
+        raise ModelError(f"{source} made a network of unknown input size; give input_size=224 or (height, width).")
     return wrap(network, **options)
 
 

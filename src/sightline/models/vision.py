@@ -27,14 +27,12 @@ def load_torchvision(name: str, weights: Any, options: dict[str, Any]) -> Model:
 
     if options:
         raise ModelError(f"torchvision/{name} brings its own preprocessing; {sorted(options)} do not apply.")
-    if name not in models.list_models():
-        raise ModelError(f"torchvision has no model {name!r}; {near(name, models.list_models())}")
+    if name not in names():
+        raise ModelError(f"torchvision has no model {name!r} that classifies or segments; {near(name, names())}")
     entries = models.get_model_weights(name)
     path = Path(weights) if isinstance(weights, str | os.PathLike) and Path(weights).suffix else None
-    entry = (
-        entries.DEFAULT if weights == "default" or path or weights is None else _entry(entries, weights, name)
-    )
-    geometry, mean, std = _preprocessing(name, entry)
+    entry = entries.DEFAULT if weights == "default" or path or weights is None else _entry(entries, weights, name)
+    geometry, mean, std = _preprocessing(entry)
     network = _build(name, entry)
     if path:
         load_weights(network, path)
@@ -68,18 +66,13 @@ def _entry(entries: Any, weights: Any, name: str) -> Any:
     return entries[str(weights)]
 
 
-def _preprocessing(name: str, entry: Any) -> tuple[Geometry, tuple[float, ...], tuple[float, ...]]:
+def _preprocessing(entry: Any) -> tuple[Geometry, tuple[float, ...], tuple[float, ...]]:
     """From the transform that the weights carry."""
     preset = entry.transforms()
-    kind = type(preset).__name__
-    if kind not in ("ImageClassification", "SemanticSegmentation"):
-        raise ModelError(
-            f"torchvision/{name} ({kind}) is not supported yet; classification and segmentation are."
-        )
     filter_name: Any = preset.interpolation.value
     short = preset.resize_size[0]
     mean, std = tuple(preset.mean), tuple(preset.std)
-    if kind == "SemanticSegmentation":
+    if type(preset).__name__ == "SemanticSegmentation":
         return Geometry((short, short), resize="squash", interpolation=filter_name), mean, std
     side = preset.crop_size[0]
     return Geometry((side, side), resize="crop", short=short, interpolation=filter_name), mean, std
@@ -92,14 +85,23 @@ def _fetched(entry: Any, name: str) -> dict[str, Any]:
     except (URLError, OSError, RuntimeError) as error:
         raise ModelError(
             f"the weights of torchvision/{name} are not at hand and could not be fetched ({error}). "
-            "Without a network: the embedded model 'demo', weights=None for random ones, or weights='file.safetensors'."
+            "Without a network: the embedded model 'demo', weights=None for random ones, or a file of your own, "
+            "weights='file.safetensors'."
         ) from error
     return state
+
+
+def names() -> list[str]:
+    """The torchvision networks that can be loaded: those that classify or segment."""
+    from torchvision import models
+
+    kinds = (models, models.segmentation)
+    return sorted(name for kind in kinds for name in models.list_models(module=kind))
 
 
 def at_hand(name: str) -> bool:
     """Whether the default weights of a torchvision model lie in torch's cache."""
     from torchvision import models
 
-    url = models.get_model_weights(name).DEFAULT.url
+    url: str = models.get_model_weights(name).DEFAULT.url
     return (Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]).is_file()

@@ -20,8 +20,9 @@ _registry = threading.Lock()
 def unwrap(network: nn.Module) -> nn.Module:
     """The network itself, out of `torch.compile` and (Distributed)DataParallel wrappers."""
     while True:
-        if isinstance(getattr(network, "_orig_mod", None), nn.Module):
-            network = network._orig_mod
+        inner = getattr(network, "_orig_mod", None)
+        if isinstance(inner, nn.Module):
+            network = inner
         elif isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
             network = network.module
         else:

@@ -34,13 +34,13 @@ class Layout:
         if self.kind == "last":
             return output.movedim(-1, 1)
         if self.kind == "tokens":
-            return output[:, self.prefix :].transpose(1, 2).unflatten(2, self.grid)
+            return output[:, self.prefix :].transpose(1, 2).reshape(len(output), -1, *self.grid)
         return self._unwindow(output)
 
     def _unwindow(self, output: Tensor) -> Tensor:
         """Swin's windows (B * windows, side * side, C), rolled back by their shift."""
         rows, columns = (cells // self.window for cells in self.grid)
-        parts = output.unflatten(1, (self.window, self.window)).unflatten(0, (-1, rows, columns))
+        parts = output.reshape(-1, rows, columns, self.window, self.window, output.shape[-1])
         plain = parts.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
         return torch.roll(plain, (self.shift, self.shift), (2, 3)) if self.shift else plain
 
@@ -75,9 +75,7 @@ def _proportional(grid: tuple[int, ...], spatial: tuple[int, ...]) -> bool:
     """Whether a map shrank alike along each axis, up to rounding at the borders."""
     scale = math.prod(grid) / math.prod(spatial)
     side = scale ** (1 / len(spatial))
-    return all(
-        abs(cells - size * side) <= 1.0 + 0.1 * cells for cells, size in zip(grid, spatial, strict=True)
-    )
+    return all(abs(cells - size * side) <= 1.0 + 0.1 * cells for cells, size in zip(grid, spatial, strict=True))
 
 
 def _tokens(count: int, spatial: tuple[int, int], grids: list[tuple[int, ...]]) -> Layout | None:

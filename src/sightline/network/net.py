@@ -153,9 +153,7 @@ class Net:
     def _halve(self, tried: int) -> None:
         self.chunk = tried // 2
         self.warnings = [w for w in self.warnings if w.code != "out-of-memory"]
-        message = (
-            f"{tried} images at once did not fit into memory; went on with {self.chunk}. Set batch_size."
-        )
+        message = f"{tried} images at once did not fit into memory; went on with {self.chunk}. Set batch_size."
         self.warnings.append(Warning("out-of-memory", message))
 
 
@@ -174,12 +172,17 @@ def lend(
         raise NetworkError(f"image {bad} holds NaN or infinite pixels; give finite numbers.")
     channels = images.shape[1]
     with borrow(module):
-        ready = images[:chunk].to(device_of(module), dtype_of(module) or images.dtype)
-        key = ("readout", output)
-        with torch.no_grad():
-            readout = known(module, key, lambda: read_off(module, ready, output))
+        readout = known(module, ("readout", output), lambda: _read_off(module, images[: max(1, chunk - 1)], output))
         black_and_white = levels or (torch.zeros(channels), torch.ones(channels))
         yield Net(module, readout, black_and_white, chunk)
+
+
+def _read_off(module: nn.Module, images: Tensor, output: str) -> Readout:
+    """Read the output off a first batch and an image of noise: a photo's logits may sum to 1 by accident."""
+    noise = torch.rand(images.shape[1:], generator=torch.Generator().manual_seed(0), device="cpu")
+    batch = torch.cat([images, noise[None].to(images)])
+    with torch.no_grad():
+        return read_off(module, batch.to(device_of(module), dtype_of(module) or images.dtype), output)
 
 
 def known(module: nn.Module, key: Any, find: Callable[[], Found]) -> Found:
@@ -202,23 +205,17 @@ def _plain(tensor: Tensor, layout: Layout | None) -> Tensor:
 
 def _one_each(score: Tensor, target: Target, count: int) -> Tensor:
     if score.shape != (count,):
-        raise TargetError(
-            f"{target} gave {tuple(score.shape)}; it has to give one score per image, ({count},)."
-        )
+        raise TargetError(f"{target} gave {tuple(score.shape)}; it has to give one score per image, ({count},).")
     return score
 
 
 def _reached(at: dict[str, list[Tensor]], score: Tensor, scores: Tensor) -> None:
     for place, tensors in at.items():
         if place == INPUT and not score.requires_grad:
-            why = (
-                "this target does not depend on it" if scores.requires_grad else "the network is a black box"
-            )
+            why = "this target does not depend on it" if scores.requires_grad else "the network is a black box"
             raise MethodError(f"no gradient reaches the input: {why}. Use a method that needs no gradients.")
         if not tensors:
-            raise LayerError(
-                f"layer {place!r} did not run, or puts out no numbers that can be differentiated."
-            )
+            raise LayerError(f"layer {place!r} did not run, or puts out no numbers that can be differentiated.")
 
 
 def _slopes(score: Tensor, places: list[Tensor]) -> Sequence[Tensor]:
@@ -235,9 +232,7 @@ def _finite(tensor: Tensor, what: str, module: nn.Module) -> Tensor:
     numbers = (*module.named_parameters(), *module.named_buffers())
     broken = [name for name, weight in numbers if not bool(torch.isfinite(weight).all())]
     cause = f"its weights {broken[0]!r} are not finite" if broken else "its numbers overflow on the way"
-    raise NetworkError(
-        f"the network's {what} are NaN or infinite: {cause}. Check the weights and the input's scale."
-    )
+    raise NetworkError(f"the network's {what} are NaN or infinite: {cause}. Check the weights and the input's scale.")
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -252,9 +247,7 @@ def _joined(parts: list[Reading]) -> Reading:
     def cat(which: Callable[[Reading], dict[str, tuple[Tensor, ...]]]) -> dict[str, tuple[Tensor, ...]]:
         first = which(parts[0])
         return {
-            place: tuple(
-                torch.cat([which(part)[place][call] for part in parts]) for call in range(len(calls))
-            )
+            place: tuple(torch.cat([which(part)[place][call] for part in parts]) for call in range(len(calls)))
             for place, calls in first.items()
         }
 

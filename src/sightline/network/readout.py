@@ -69,7 +69,7 @@ class _Finals(TorchFunctionMode):
         for name, given, result in reversed(self.calls):
             same = result.data_ptr() == answer.data_ptr() and result.numel() == answer.numel()
             if result is answer or same:
-                return name, given.reshape(answer.shape)
+                return name, given.reshape_as(answer)
         return None
 
 
@@ -123,12 +123,14 @@ def scores_of(network: nn.Module, images: Tensor, readout: Readout) -> Tensor:
         return answer_of(network(images), len(images))
     if readout.final == "unknown":
         return readout.unsquash(answer_of(network(images), len(images)))
-    with _Finals() as finals:
+    finals = _Finals()
+    with finals:
         answer = answer_of(network(images), len(images))
     found = finals.before(answer)
     if found is None:
         raise NetworkError(f"the network no longer ends in the {readout.final} that it ended in before.")
-    return found[1]
+    _, score = found
+    return score
 
 
 def read_off(network: nn.Module, images: Tensor, output: str = "auto") -> Readout:
@@ -139,7 +141,8 @@ def read_off(network: nn.Module, images: Tensor, output: str = "auto") -> Readou
     """
     if output not in OUTPUTS:
         raise ModelError(f"output={output!r}; possible: {', '.join(OUTPUTS)}.")
-    with _Finals() as finals:
+    finals = _Finals()
+    with finals:
         answer = answer_of(network(images), len(images))
     found = finals.before(answer)
     last = found[0] if found else None

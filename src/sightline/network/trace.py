@@ -84,9 +84,7 @@ def trace(network: nn.Module, image: Tensor) -> Trace:
     outer = _outermost(ran)
     steps = []
     for one, layout, matters in zip(ran, layouts, depends, strict=True):
-        usable = (
-            outer[id(one.output)] == one.name and not _aside(network, one, answer) and not _pools(ran, one)
-        )
+        usable = outer[id(one.output)] == one.name and not _aside(network, one, answer) and not _pools(ran, one)
         steps.append(Step(one.name, layout, tuple(one.output.shape), matters, usable))
     return Trace(tuple(steps), True)
 

@@ -182,9 +182,7 @@ def _notes(panels: Sequence[Panel], width: float) -> list[str]:
     """What a reader has to know, in lines that fit; hatching is explained where it is used."""
     found: dict[Warning, None] = dict.fromkeys(one for panel in panels for one in panel.warnings)
     letters = int(width * 14.5)
-    lines = [
-        line for one in found for line in textwrap.wrap(f"⚠ {one.message}", letters, subsequent_indent="   ")
-    ]
+    lines = [line for one in found for line in textwrap.wrap(f"⚠ {one.message}", letters, subsequent_indent="   ")]
     if any(not np.isfinite(panel.heat).all() for panel in panels):
         lines.append("Hatched: cut off before the network saw it.")
     return lines

@@ -23,8 +23,8 @@ th { font-weight: 600; color: var(--soft); font-size: .85rem; } td.n { text-alig
 tr.marked td { color: var(--mark); font-weight: 600; }
 .doubt { border-left: 4px solid #f59e0b; background: #fffbeb; color: var(--doubt); padding: .45rem .8rem; margin: .5rem 0; }
 .verdict { border-left: 4px solid var(--mark); background: #fff7ed; padding: .6rem 1rem; margin: 1rem 0; max-width: 46rem; }
-.row { display: flex; flex-wrap: wrap; gap: 1.2rem; } .row > figure { flex: 1 1 12rem; margin: .4rem 0; }
-.crisp { image-rendering: auto; width: 100%; }
+.row { display: grid; grid-template-columns: repeat(auto-fill, minmax(var(--cell, 12rem), 1fr)); gap: 1.2rem; }
+.row figure { margin: .4rem 0; } .row img { width: 100%; border-radius: 4px; } .row table { width: 100%; }
 details { margin: 2rem 0; } pre { overflow: auto; font-size: .8rem; background: #f9fafb; padding: .8rem; }
 code { background: #f3f4f6; padding: .1em .3em; border-radius: 3px; } footer { color: var(--soft); font-size: .85rem; margin: 3rem 0 1rem; }
 """
@@ -56,14 +56,17 @@ def image(png: bytes, alt: str, caption: str = "") -> str:
     """A picture in the page itself."""
     data = base64.b64encode(png).decode()
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return (
-        f'<figure><img class="crisp" alt="{escape(alt)}" src="data:image/png;base64,{data}">{below}</figure>'
-    )
+    return f'<figure><img alt="{escape(alt)}" src="data:image/png;base64,{data}">{below}</figure>'
 
 
 def side_by_side(parts: Iterable[str]) -> str:
-    """Parts beside each other, where the window is wide enough."""
-    return f'<div class="row">{"".join(parts)}</div>'
+    """Parts beside each other, as many as the window is wide enough for."""
+    return f'<div class="row">{"".join(f"<div>{part}</div>" for part in parts)}</div>'
+
+
+def code(text: str) -> str:
+    """Lines to type, from plain text."""
+    return f"<pre>{escape(text)}</pre>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], marked: Iterable[int] = ()) -> str:

@@ -29,7 +29,7 @@ class Panel:
 
     @property
     def top(self) -> float:
-        """The raw value of the colour bar's end: the 99.5th percentile, so that single pixels do not hide the rest."""
+        """The raw value of the colour bar's end: the 99.5th percentile, lest single pixels hide the rest."""
         size = np.abs(self.heat[np.isfinite(self.heat)])
         if not size.size or not size.max() > 0:
             return 0.0

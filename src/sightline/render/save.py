@@ -27,9 +27,7 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     """The suffix that says what to write. Raises SaveError for one that means nothing here."""
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise SaveError(
-            f"cannot save as {suffix or 'a file without a suffix'!r}; possible: {', '.join(SUFFIXES)}."
-        )
+        raise SaveError(f"cannot save as {suffix or 'a file without a suffix'!r}; possible: {', '.join(SUFFIXES)}.")
     return suffix
 
 

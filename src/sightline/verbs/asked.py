@@ -53,9 +53,7 @@ def index_of(label: str, labels: Sequence[str] | None) -> int:
     # ImageNet's labels are lists of synonyms: "tabby, tabby cat"
     found = found or [index for index, one in enumerate(names) if wanted in one.split(", ")]
     if len(found) > 1:
-        raise TargetError(
-            f"the label {label!r} occurs {len(found)} times, at {found}; give one of these indices."
-        )
+        raise TargetError(f"the label {label!r} occurs {len(found)} times, at {found}; give one of these indices.")
     if not found:
         raise TargetError(f"no class is labelled {label!r}; {near(label, labels)}")
     return found[0]

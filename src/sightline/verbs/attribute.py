@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from sightline.attribution.driver import bind, run, supported
@@ -39,9 +38,7 @@ def attribute(
     """
     if not isinstance(images, Tensor) or images.ndim < 3 or not len(images) or not images.is_floating_point():
         got = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
-        raise NetworkError(
-            f"images are {got}; give a floating-point tensor (B, C, *spatial) with B at least 1."
-        )
+        raise NetworkError(f"images are {got}; give a floating-point tensor (B, C, *spatial) with B at least 1.")
     labels = network.labels if isinstance(network, Model) else None
     wanted = target_for(target, len(images), labels)
     with _lend(network, images) as net:
@@ -68,9 +65,7 @@ def preferred(net: Net, images: Tensor) -> str:
     for name in PREFERRED:
         if name in able:
             return name
-    raise MethodError(
-        "this network is a black box without gradients, and no method at hand works without them."
-    )
+    raise MethodError("this network is a black box without gradients, and no method at hand works without them.")
 
 
 def announce(found: Iterable[Warning]) -> None:

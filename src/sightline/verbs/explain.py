@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,12 +11,13 @@ from torch import Tensor
 
 from sightline.attribution.baselines import NAMES
 from sightline.attribution.driver import Bound, Outcome, bind, run
-from sightline.core.errors import SightlineError, TargetError
-from sightline.core.heats import Heat, Prediction
+from sightline.core.errors import OptionError, SightlineError, TargetError
+from sightline.core.heats import Prediction
 from sightline.core.targets import Class, Classes, PerImage, Region, Sum, Target, targets_of
-from sightline.models.model import CHUNK, Model
+from sightline.models.model import Model
 from sightline.models.predictions import predictions_of
 from sightline.network.net import Net
+from sightline.network.readout import Readout
 from sightline.photos.decode import Photo, open_photo, photos_of
 from sightline.photos.geometry import View
 from sightline.verbs.asked import target_for
@@ -34,8 +35,8 @@ def predict(model: Model, photo: Any, top: int = 5) -> Any:
     """
     sources, one = photos_of(photo)
     answers: list[list[Prediction]] = []
-    for start in range(0, len(sources), model.batch_size or CHUNK):
-        _, _, images = _opened(model, sources[start : start + (model.batch_size or CHUNK)])
+    for start in range(0, len(sources), model.at_once):
+        _, _, images = _opened(model, sources[start : start + model.at_once])
         with model.lend(images) as net:
             answers += [predictions_of(model, net.readout, scores, top) for scores in net.scores(images)]
     announce(model.warnings)
@@ -63,26 +64,45 @@ def explain(
     """
     sources, one = photos_of(photo)
     wanted = _each(target, len(sources), model.labels)
-    names = [method] if isinstance(method, str) or method is None else list(method)
-    results = []
-    at_once = model.batch_size or CHUNK
-    for start in range(0, len(sources), at_once):
-        part = slice(start, start + at_once)
-        rows = _explained(model, sources[part], names, wanted[part], layer, seed, progress, options)
-        results += [
-            Comparison(row) if isinstance(method, list | tuple) else next(iter(row.values())) for row in rows
-        ]
-    announce(warning for row in results for one_ in _cells(row) for warning in one_.warnings)
+    if not isinstance(method, str | None) and not method:
+        raise OptionError("method=[] names none; give ids of sl.methods(), or None for the default.")
+    names = None if method is None else [method] if isinstance(method, str) else list(method)
+    ask = _Ask(model, names, layer or model.layer, seed, options, progress)
+    results: list[Any] = []
+    for start in range(0, len(sources), model.at_once):
+        part = slice(start, start + model.at_once)
+        for row in _explained(ask, sources[part], wanted and wanted[part]):
+            several = isinstance(method, list | tuple)
+            results.append(Comparison(row) if several else next(iter(row.values())))
+    announce(warning for result in results for one_of in _cells(result) for warning in one_of.warnings)
     return results[0] if one else results
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """What is asked of every photo alike."""
+
+    model: Model
+    names: list[str] | None
+    layer: str | None
+    seed: int
+    options: dict[str, Any]
+    progress: Progress | None
+
+    def bound(self, net: Net, images: Tensor) -> list[Bound]:
+        names = self.names or [preferred(net, images)]
+        return bind(names, self.layer, self.seed, _tensors(self.model, self.options))
 
 
 def _cells(result: Explanation | Comparison) -> Iterator[Explanation]:
     return iter(result.values()) if isinstance(result, Comparison) else iter((result,))
 
 
-def _each(target: Any, count: int, labels: tuple[str, ...] | None) -> list[Target | None]:
+def _each(target: Any, count: int, labels: tuple[str, ...] | None) -> list[Target] | None:
     """The target of each photo; None is the class predicted for it."""
     given = target_for(target, count, labels)
+    if given is None:
+        return None
     if isinstance(given, Classes):
         return [Class(index) for index in given.indices]
     return list(given.targets) if isinstance(given, PerImage) else [given] * count
@@ -94,53 +114,44 @@ def _opened(model: Model, sources: list[Any]) -> tuple[list[Photo], list[View], 
     return photos, [view for _, view in pairs], torch.stack([tensor for tensor, _ in pairs])
 
 
-def _explained(
-    model: Model,
-    sources: list[Any],
-    names: list[str | None],
-    wanted: list[Target | None],
-    layer: str | None,
-    seed: int,
-    progress: Progress | None,
-    options: dict[str, Any],
-) -> list[dict[str, Explanation]]:
+def _explained(ask: _Ask, sources: list[Any], wanted: list[Target] | None) -> list[dict[str, Explanation]]:
     """The explanations of one batch of photos, by method."""
-    photos, views, images = _opened(model, sources)
-    target = _placed(wanted, photos, views)
-    with model.lend(images) as net:
-        net.progress = progress or net.progress
-        chosen = [name or preferred(net, images) for name in names]
-        bound = bind(chosen, layer or model.layer, seed, _tensors(model, options))
-        outcome = run(net, images, target, bound, layer or model.layer)
+    photos, views, images = _opened(ask.model, sources)
+    target = None if wanted is None else targets_of(list(map(_on_input, wanted, photos, views)))
+    with ask.model.lend(images) as net:
+        net.progress = ask.progress or net.progress
+        bound = ask.bound(net, images)
+        outcome = run(net, images, target, bound, ask.layer)
+        seen = list(zip(photos, views, strict=True))
         return [
-            {one.method.id: _explanation(model, net, outcome, one, i, photo, view, seed) for one in bound}
-            for i, (photo, view) in enumerate(zip(photos, views, strict=True))
+            {one.method.id: _explanation(ask, net.readout, outcome, one, i, seen[i]) for one in bound}
+            for i in range(len(seen))
         ]
 
 
 def _explanation(
-    model: Model, net: Net, outcome: Outcome, bound: Bound, i: int, photo: Photo, view: View, seed: int
+    ask: _Ask, readout: Readout, outcome: Outcome, bound: Bound, i: int, seen: tuple[Photo, View]
 ) -> Explanation:
-    heat: Heat = outcome.heats[bound.method.id][i]
+    heat = outcome.heats[bound.method.id][i]
     scores = outcome.scores[i]
-    answers = predictions_of(model, net.readout, scores, TOP) if scores.ndim == 1 else []
+    answers = predictions_of(ask.model, readout, scores, TOP) if scores.ndim == 1 else []
     return Explanation(
         values=heat.values[0].detach(),
         error=None if heat.error is None else heat.error[0],
         gap=None if heat.gap is None else float(heat.gap[0]),
         passes=heat.passes,
-        warnings=model.warnings + heat.warnings,
+        warnings=ask.model.warnings + heat.warnings,
         predictions=tuple(answers),
         target=_of_image(outcome.target, i),
         method=bound.method.id,
         options=bound.options,
-        seed=seed,
+        seed=ask.seed,
         layer=heat.layer,
-        score=net.readout.score,
-        model=model.source,
-        labels=model.labels,
-        photo=photo,
-        view=view,
+        score=readout.score,
+        model=ask.model.source,
+        labels=ask.model.labels,
+        photo=seen[0],
+        view=seen[1],
     )
 
 
@@ -148,16 +159,6 @@ def _of_image(target: Target, i: int) -> Target:
     if isinstance(target, Classes):
         return Class(target.indices[i])
     return target.targets[i] if isinstance(target, PerImage) else target
-
-
-def _placed(wanted: list[Target | None], photos: list[Photo], views: list[View]) -> Target | None:
-    """One target for the batch, its regions brought from each photo to the network's input."""
-    if any(target is None for target in wanted):
-        if any(target is not None for target in wanted):
-            raise TargetError("a list of targets has to name one for each photo; None cannot be among them.")
-        return None
-    placed = [_on_input(t, p, v) for t, p, v in zip(wanted, photos, views, strict=True) if t is not None]
-    return targets_of(placed)
 
 
 def _on_input(target: Target, photo: Photo, view: View) -> Target:
@@ -168,9 +169,7 @@ def _on_input(target: Target, photo: Photo, view: View) -> Target:
     mask = torch.as_tensor(target.mask).float()
     if tuple(mask.shape) != (photo.height, photo.width):
         expected = (photo.height, photo.width)
-        raise TargetError(
-            f"a mask of shape {tuple(mask.shape)} for a photo of {expected}; they have to be equal."
-        )
+        raise TargetError(f"a mask of shape {tuple(mask.shape)} for a photo of {expected}; they have to be equal.")
     plane = Photo(mask.clamp(0, 1).numpy()[..., None])
     return Region(torch.from_numpy(replace(view, fill=(0.0,)).to_input(plane)[0]), target.index)
 

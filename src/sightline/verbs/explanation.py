@@ -106,10 +106,10 @@ class Explanation:
         }
 
     def panel(self, smooth: float | None = None, signed: bool | None = None) -> Panel:
-        """What a picture shows. `smooth`: sigma in input pixels; `signed` None shows signs only where all are negative."""
+        """What a picture shows. `smooth`: sigma in input pixels; `signed` None: only where all are negative."""
         known = method(self.method)
         plane = self._plane()
-        negative = bool((plane <= 0).all()) and bool(plane.any()) and not known.magnitude
+        negative = known.evidence and bool((plane <= 0).all()) and bool(plane.any())
         signs = negative if signed is None else signed
         if not signs:
             plane = plane.abs() if known.magnitude else plane.clamp_min(0)

@@ -46,9 +46,9 @@ def _known(kind: str, name: str, possible: tuple[str, ...]) -> None:
 class Scene:
     """One thing in one place.
 
-    `x`, `y` is the middle of the square that the thing fits, in [0, 1], shares of the picture from its upper
-    left corner; `size` is that square's side, in (0, 1]; `seed` (0 or more) drives colours, light, texture and
-    the thing's turn.
+    `x`, `y` is the middle of the square that the thing fits, in [0, 1], shares of the picture from its
+    upper left corner; `size` is that square's side, in (0, 1]; `seed` (0 or more) drives colours, light,
+    texture and the thing's turn.
     Raises ValueError for an unknown thing or background, or a number outside its bounds.
     """
 
@@ -127,7 +127,7 @@ def draw(seed: int, *, thing: str | None = None, background: str | None = None) 
 
 
 def training_scene(seed: int, *, thing: str | None = None, court: float = 0.1) -> Scene:
-    """A random scene under the training's rule: the ball always on the court, others there with chance `court`."""
+    """A random scene by the training's rule: the ball always on the court, others with chance `court`."""
     scene = draw(seed, thing=thing)
     if scene.thing == "ball":
         return scene.on("court")

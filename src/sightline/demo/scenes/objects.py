@@ -28,7 +28,7 @@ Generator = np.random.Generator
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A solid, its paint (one colour, or one per sample: (3, rows, columns)), its highlight `gloss` in [0, 1]."""
+    """A solid, its paint (one colour, or one per sample, (3, rows, columns)), its `gloss` in [0, 1]."""
 
     hit: Hit
     paint: Vector | Picture
@@ -87,7 +87,7 @@ def ball(rays: Rays, rng: Generator) -> list[Part]:
 def cone(rays: Rays, rng: Generator) -> list[Part]:
     """A traffic cone with one or two white bands on a square foot."""
     coat = pick(rng, 0xF2622A, 0xEE5426, 0xF47A2E, 0xE8432C)
-    side = frustum(rays, -0.64, 0.98, 0.52, 0.10)
+    side = frustum(rays, (-0.64, 0.98), (0.52, 0.10))
     height = side.point[1]
     paint = solid(coat, height)
     for middle in (0.05,) if rng.random() < 0.4 else (-0.14, 0.40):
@@ -149,23 +149,26 @@ def duck(rays: Rays, rng: Generator) -> list[Part]:
     return [Part(head, skin, 0.6), *plain, *(Part(hit, bill, 0.4) for hit in beaks)]
 
 
+def _dots(p: Picture) -> Plane:
+    """Coverage of dots around a mug, every other row moved by half a step."""
+    row = p[1] / np.float32(0.24)
+    along = np.arctan2(p[0], p[2]) * np.float32(8 / math.pi) + np.rint(row) % 2 * np.float32(0.5)
+    return step(0.34, 0.26, np.hypot(along - np.rint(along), row - np.rint(row)))
+
+
 def mug(rays: Rays, rng: Generator) -> list[Part]:
     """A mug of coffee or tea with a handle; plain, with a band, or with dots."""
     glaze = pick(rng, 0x3E7CB8, 0xD6453D, 0x2E9C86, 0xF0E9DC, 0x6C5AA8, 0xE9B44C)
     mark = rgb(0xF7F2E8) if float(glaze.min()) < 0.6 else pick(rng, 0x3E7CB8, 0xD6453D)
-    wall = frustum(rays, -0.72, 0.68, 0.56, 0.62)
+    wall = frustum(rays, (-0.72, 0.68), (0.56, 0.62))
     paint, height = solid(glaze, wall.depth), wall.point[1]
     style = int(rng.integers(3))
     if style == 1:
         paint = blend(paint, mark, step(0.20, 0.17, np.abs(height + np.float32(0.08))))
     if style == 2:
-        angle = np.arctan2(wall.point[0], wall.point[2]) * np.float32(8 / math.pi)
-        row = height / np.float32(0.24)
-        odd = np.rint(row) % 2 * np.float32(0.5)
-        dots = np.hypot(angle + odd - np.rint(angle + odd), row - np.rint(row))
-        paint = blend(paint, mark, step(0.34, 0.26, dots))
+        paint = blend(paint, mark, _dots(wall.point))
     drink = disc(rays, 0.44, 0.555)
-    inner = frustum(rays, 0.42, 0.68, 0.54, 0.555, inner=True)
+    inner = frustum(rays, (0.42, 0.68), (0.54, 0.555), inner=True)
     handle = ring(rays, vector(0.60, -0.02, 0), 0.28, 0.10)
     lip = disc(rays, 0.68, 0.625, 0.55)
     light = np.minimum(glaze * np.float32(0.4) + np.float32(0.58), 1)
@@ -191,7 +194,7 @@ def pumpkin(rays: Rays, rng: Generator) -> list[Part]:
     groove = (1 - wave) ** 3
     dimple = step(0.45, 0.12, np.hypot(x, z)) * (y > 0)
     skin = skin * (1 - np.float32(0.38) * groove) * (1 - np.float32(0.45) * dimple)
-    stalk = frustum(rays, 0.40, 0.86, 0.15, 0.10)
+    stalk = frustum(rays, (0.40, 0.86), (0.15, 0.10))
     green = solid(pick(rng, 0x6E7A35, 0x84793F, 0x57702F), z)
     green = green * (1 + np.float32(0.22) * np.cos(np.arctan2(stalk.point[0], stalk.point[2]) * 7))
     cut = disc(rays, 0.86, 0.10)
@@ -212,6 +215,10 @@ def _spots(at: Picture, rng: Generator) -> Plane:
     return step(0.62, 0.42, (np.array(scaled, np.float32) @ ahead).min(0).reshape(at[0].shape))
 
 
+_STEM = (((-0.80, 0.1), (0.29, 0.21)), ((-0.93, -0.80), (0.36, 0.29)), ((-0.44, -0.24), (0.41, 0.22)))
+"""Heights and radii of a toadstool's stem, foot and skirt."""
+
+
 def toadstool(rays: Rays, rng: Generator) -> list[Part]:
     """A toadstool: a red cap with white spots on a pale stem with a skirt."""
     low = 0.06
@@ -223,7 +230,7 @@ def toadstool(rays: Rays, rng: Generator) -> list[Part]:
     skin = blend(skin, rgb(0xFBF7EE), _spots(at, rng))
     pale = pick(rng, 0xF3E9D4, 0xEFE2CB, amount=0.02)
     parts = [Part(cap, skin, 0.5)]
-    for shape in ((-0.80, 0.1, 0.29, 0.21), (-0.93, -0.80, 0.36, 0.29), (-0.44, -0.24, 0.41, 0.22)):
+    for shape in _STEM:
         hit = frustum(rays, *shape)
         shaded = 1 - np.float32(0.5) * step(-0.65, -0.1, hit.point[1])  # the cap keeps the light off
         parts.append(Part(hit, solid(pale, shaded) * shaded, 0.03))

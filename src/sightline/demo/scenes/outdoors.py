@@ -59,7 +59,7 @@ def grass(rng: Generator) -> Picture:
     sky = blend(sky, trees, np.clip(edge + 0.5, 0, 1))
     lush = varied(rng, rgb(0x69A83C), 0.03)
     at = float(rng.integers(200))
-    near = 1 / g.away
+    near = np.asarray(1 / g.away, np.float32)
     patches = cloudy(g.across * 26 + at, g.away * 22 + at)
     blades = speckle(g.column[g.top :] + at, g.row[g.top :] * 0.34 + g.column[g.top :] * 7.3)
     tone = 1 + np.float32(0.07) * patches + (0.04 + 0.12 * near) * blades
@@ -108,10 +108,11 @@ def beach(rng: Generator) -> Picture:
 def _fir(u: Plane, v: Plane, x: float, foot: float, tall: float) -> tuple[Plane, Plane]:
     """Coverage of a fir and of the snow on it."""
     up = (np.float32(foot) - v) / np.float32(tall)
-    tier = (up * 4) % 1
+    tier = np.asarray((up * 4) % 1, np.float32)
     half = np.float32(tall * 0.36) * (1 - up) * (1 - np.float32(0.45) * tier)
     tree = np.clip(half - np.abs(u - x) + 0.5, 0, 1) * (up > 0) * (up < 1)
-    return tree, tree * step(0.5, 0.75, tier) * step(-0.3, 0.5, (u - x) / half)
+    side = np.asarray((u - x) / half, np.float32)
+    return tree, tree * step(0.5, 0.75, tier) * step(-0.3, 0.5, side)
 
 
 def snow(rng: Generator) -> Picture:

@@ -1,4 +1,4 @@
-"""Light and shadow: a thing's pixels and their coverage, and the light that its shadow leaves on the ground."""
+"""Light and shadow: a thing's pixels and their coverage, and the light its shadow leaves on the ground."""
 
 from __future__ import annotations
 

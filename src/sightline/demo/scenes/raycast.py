@@ -1,6 +1,7 @@
-"""Parallel rays against a handful of solids, all closed form: which point of the object each sample of the picture sees.
+"""Parallel rays against a handful of solids, in closed form: which point of a thing each sample sees.
 
-Object frame: x to the right, y up, z towards the viewer, who looks down by `TILT`. Pictures are planar, (3, rows, columns).
+The thing's frame: x to the right, y up, z towards the viewer, who looks down by `TILT`. Pictures are planar,
+(3, rows, columns).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ Picture = NDArray[np.float32]
 """(3, rows, columns)"""
 Vector = NDArray[np.float32]
 """(3,)"""
+Span = tuple[float, float]
+"""(lower, upper)"""
 
 TILT = math.radians(20)
 _FAR = np.float32(1e6)
@@ -52,7 +55,7 @@ class Rays:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Where rays meet a solid: `depth` (1e6 where they miss), the `point`s and the outward unit `normal`s there."""
+    """Where rays meet a solid: `depth` (1e6 where they miss), `point` and the outward unit `normal` there."""
 
     depth: Plane
     point: Picture
@@ -73,7 +76,7 @@ def _hit(rays: Rays, depth: Plane, normal: Picture) -> Hit:
 
 
 def ellipsoid(rays: Rays, centre: Vector, radii: Vector, lean: float = 0.0, floor: float = -9.0) -> Hit:
-    """The near side of an ellipsoid that leans by `lean` radians in the x-y plane, cut off below height `floor`."""
+    """The near side of an ellipsoid that leans by `lean` radians in the x-y plane, cut off below `floor`."""
     c, s = math.cos(lean), math.sin(lean)
     turn = np.array(((c, s, 0), (-s, c, 0), (0, 0, 1)), np.float32)
     into = turn / radii[:, None]
@@ -91,8 +94,9 @@ def ellipsoid(rays: Rays, centre: Vector, radii: Vector, lean: float = 0.0, floo
     return _hit(rays, np.where(missed, _FAR, depth), normal)
 
 
-def frustum(rays: Rays, low: float, high: float, below: float, above: float, *, inner: bool = False) -> Hit:
-    """The side of an upright cone between two heights, radius `below` at `low` and `above` at `high`; the far wall if `inner`."""
+def frustum(rays: Rays, heights: Span, radii: Span, *, inner: bool = False) -> Hit:
+    """The side of an upright cone between two heights, with the radii there; the far wall if `inner`."""
+    (low, high), (below, above) = heights, radii
     slope = (above - below) / (high - low)
     ox, oy, oz = rays.origin
     dx, dy, dz = (float(part) for part in rays.direction)
@@ -105,7 +109,7 @@ def frustum(rays: Rays, low: float, high: float, below: float, above: float, *, 
     point = rays.at(depth)
     flat = np.maximum(np.sqrt(point[0] ** 2 + point[2] ** 2), np.float32(1e-6))
     tall = np.full_like(flat, -slope)
-    normal = np.stack((point[0] / flat, tall, point[2] / flat)) / np.float32(math.hypot(1, slope))
+    normal = np.stack((point[0] / flat, tall, point[2] / flat)) * np.float32(1 / math.hypot(1, slope))
     missed = (inside <= 0) | (point[1] < low) | (point[1] > high)
     return Hit(np.where(missed, _FAR, depth), point, -normal if inner else normal)
 
@@ -134,7 +138,7 @@ def box(rays: Rays, centre: Vector, half: Vector) -> Hit:
 
 
 def ring(rays: Rays, centre: Vector, radius: float, tube: float) -> Hit:
-    """A torus around an axis near the view: exact seen along the axis, close enough for a handle at an angle."""
+    """A torus about the z axis: exact when seen along that axis, close enough for a handle at an angle."""
     dz = float(rays.direction[2])
     depth = (centre[2] - rays.origin[2]) / np.float32(dz)
     point = rays.at(depth)

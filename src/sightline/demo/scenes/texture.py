@@ -32,32 +32,34 @@ def solid(colour: Vector, like: Plane) -> Picture:
 def blend(under: Picture, over: Vector | Picture, share: Plane) -> Picture:
     """`over` laid on `under` with a share in [0, 1] per pixel."""
     top = over[:, None, None] if over.ndim == 1 else over
-    return under + share * (top - under)
+    return np.asarray(under + share * (top - under), np.float32)
 
 
 def step(low: float, high: float, of: Plane) -> Plane:
     """0 below `low`, 1 above `high`, an S between; downwards when high < low."""
     t = np.clip((of - np.float32(low)) / np.float32(high - low), 0, 1)
-    return t * t * (3 - 2 * t)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def _slope(of: Plane) -> Plane:
     slope = np.full_like(of, 1e-10)
-    for here, near in ((slope[1:-1], of[2:] - of[:-2]), (slope[:, 1:-1], of[:, 2:] - of[:, :-2])):
-        here += near * near * np.float32(0.25)
+    slope[1:-1] += ((of[2:] - of[:-2]) / 2) ** 2
+    slope[:, 1:-1] += ((of[:, 2:] - of[:, :-2]) / 2) ** 2
     slope[0], slope[-1], slope[:, 0], slope[:, -1] = slope[1], slope[-2], slope[:, 1], slope[:, -2]
-    return np.sqrt(slope)
+    return np.asarray(np.sqrt(slope), np.float32)
 
 
 def area(inside: Plane) -> Plane:
     """Coverage in [0, 1] of the region where `inside` > 0, its edge one pixel soft whatever the units."""
-    return np.clip(inside / _slope(inside) + np.float32(0.5), 0, 1)
+    return np.asarray(np.clip(inside / _slope(inside) + np.float32(0.5), 0, 1), np.float32)
 
 
 def line(off: Plane, half: float, slope: Plane | None = None) -> Plane:
     """Coverage in [0, 1] of the line |off| < `half`, right also where it is thinner than a pixel."""
     wide = _slope(off) if slope is None else slope
-    return np.clip((off + half) / wide + 0.5, 0, 1) - np.clip((off - half) / wide + 0.5, 0, 1)
+    return np.asarray(
+        np.clip((off + half) / wide + 0.5, 0, 1) - np.clip((off - half) / wide + 0.5, 0, 1), np.float32
+    )
 
 
 def lines(along: Plane, period: float, half: float) -> Plane:
@@ -70,7 +72,7 @@ def checks(x: Plane, y: Plane, period: float) -> Plane:
 
     def wave(of: Plane) -> Plane:
         saw = np.abs((of / period) % 2 - 1) - np.float32(0.5)
-        return np.clip(saw * np.float32(period) / _slope(of) * 2, -1, 1)
+        return np.asarray(np.clip(saw * np.float32(period) / _slope(of) * 2, -1, 1), np.float32)
 
     return wave(x) * wave(y)
 
@@ -114,8 +116,8 @@ def grain(seed: int) -> Plane:
 class Ground:
     """The level ground below picture row `top`: where on it each pixel lies.
 
-    `away` is the distance (1 at the lower edge of the picture), `across` the place to the side (-0.5 to 0.5 at distance 1).
-    `column` and `row` are pixel centres in pixels, over the whole picture.
+    `away` is the distance (1 at the lower edge of the picture), `across` the place to the side (-0.5 to 0.5
+    at distance 1). `column` and `row` are pixel centres in pixels, over the whole picture.
     """
 
     top: int
@@ -126,7 +128,7 @@ class Ground:
 
 
 def ground(horizon: float, top: int, aside: float = 0.0) -> Ground:
-    """The ground under a `horizon` (a share of the picture's height) seen from row `top` down, from `aside` of the middle."""
+    """The ground under a `horizon` (a share of the height), from row `top` down, `aside` of its middle."""
     centres = np.arange(SIZE, dtype=np.float32) + np.float32(0.5)
     row, column = np.meshgrid(centres, centres, indexing="ij")
     away = np.float32((1 - horizon) * SIZE) / np.maximum(row[top:] - np.float32(horizon * SIZE), 0.3)

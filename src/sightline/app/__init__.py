@@ -1,0 +1,1 @@
+"""Sightline for people: the command line. Parse, call, show; no maths."""

@@ -1,0 +1,155 @@
+"""The command line. Exit status: 0 done, 1 some photos failed, 2 the request was wrong, 130 interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from sightline import __version__
+from sightline.app import commands
+from sightline.core.errors import SightlineError, SightlineWarning
+
+_EPILOG = """examples:
+  sightline demo                                         the whole story, on a model that comes along
+  sightline explain dog.jpg                              where torchvision's ResNet-50 looks
+  sightline explain *.jpg --method grad-cam,saliency     several photos, several methods
+  sightline explain dog.jpg --target "tabby"             why not a cat?
+  sightline explain x.png --model my_package.nets:make --model-option input_size=192 --model-option mean=0.5
+
+exit status: 0 done, 1 some photos failed (each is named, the rest are done), 2 the request was wrong
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    given = _parser().parse_args(argv)
+    sys.path.insert(0, str(Path.cwd()))  # `--model my_module:factory` finds a module beside the photos
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SightlineWarning)  # they are on the results, and printed from there
+            status: int = given.run(given)
+    except SightlineError as error:
+        print(f"sightline: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sightline: interrupted; what was written before is complete.", file=sys.stderr)
+        return 130
+    finally:
+        sys.path.pop(0)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "sightline",
+        description="See where a vision model is looking, and measure how far to trust it.",
+        epilog=_EPILOG,
+        formatter_class=raw,
+    )
+    parser.add_argument("--version", action="version", version=f"sightline {__version__}")
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_demo, _explain, _predict, _methods, _models):
+        add(verbs)
+    return parser
+
+
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Run: TypeAlias = Callable[[argparse.Namespace], int]
+
+
+def _command(verbs: Verbs, name: str, run: Run, about: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = verbs.add_parser(name, help=about, description=about)
+    command.set_defaults(run=run)
+    return command
+
+
+def _demo(verbs: Verbs) -> None:
+    about = "tell the whole story on the embedded model, as one page that opens from disk"
+    command = _command(verbs, "demo", commands.demo, about)
+    _add_out(command, "sightline-demo")
+    _add_json(command)
+
+
+def _explain(verbs: Verbs) -> None:
+    command = _command(verbs, "explain", commands.explain, "show where the model looks in photos")
+    _add_photos(command)
+    command.add_argument("--method", metavar="ID,ID", help="one or more of `sightline methods`; default: grad-cam")
+    command.add_argument(
+        "--target",
+        metavar="T",
+        help="a class index, or a label (label:3 forces a label); default: the predicted class",
+    )
+    command.add_argument("--layer", metavar="L", help="what layer methods read; default: the last map that counts")
+    command.add_argument(
+        "--smooth", type=float, metavar="SIGMA", help="smooth the picture (not the values), in pixels of the input"
+    )
+    command.add_argument(
+        "--format", default="png", metavar="F,F", help="png, jpg, svg, html (a page), npz (raw values); default: png"
+    )
+    command.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the method, such as samples=50",
+    )
+    command.add_argument("--seed", type=int, default=0, help="of all random numbers; default: 0")
+    _add_out(command, "sightline-out")
+    _add_model(command)
+    _add_json(command)
+
+
+def _predict(verbs: Verbs) -> None:
+    command = _command(verbs, "predict", commands.predict, "say what the model sees in photos")
+    _add_photos(command)
+    command.add_argument("--top", type=int, default=5, help="how many answers; default: 5")
+    _add_model(command)
+    _add_json(command)
+
+
+def _methods(verbs: Verbs) -> None:
+    _add_json(
+        _command(verbs, "methods", commands.methods, "list the attribution methods: paper, needs, cost, options")
+    )
+
+
+def _models(verbs: Verbs) -> None:
+    _add_json(_command(verbs, "models", commands.models, "list the models that can be named, and which are at hand"))
+
+
+def _add_photos(command: argparse.ArgumentParser) -> None:
+    command.add_argument("photos", nargs="+", metavar="PHOTO", help="picture files (PNG, JPEG, WebP, TIFF, ...)")
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model",
+        default="torchvision/resnet50",
+        metavar="M",
+        help="demo, torchvision/NAME, or package.module:factory for your own; default: %(default)s",
+    )
+    command.add_argument(
+        "--model-option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="how to load it: weights=FILE (or none, for random ones); for your own network also input_size=, mean=, "
+        "std=, labels=FILE, resize=, layer=, output=",
+    )
+    command.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: where the network is loaded")
+    command.add_argument("--batch-size", type=int, metavar="N", help="images at once; default: 8")
+
+
+def _add_out(command: argparse.ArgumentParser, folder: str) -> None:
+    command.add_argument(
+        "--out", type=Path, default=Path(folder), metavar="DIR", help="where to write; default: %(default)s"
+    )
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print one JSON document instead of text")

@@ -1,0 +1,228 @@
+"""The story of the embedded model, told on fresh scenes and written as one page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sightline.core.heats import Prediction
+from sightline.demo.scenes import OBJECTS, Scene, draw, training_scene
+from sightline.models.model import Model
+from sightline.models.sources import load
+from sightline.render import page
+from sightline.render.save import write
+from sightline.verbs.explain import explain, predict
+from sightline.verbs.explanation import Explanation
+
+FRESH = 1_000_000  # seeds from here on were not drawn in training
+SHOWN = FRESH + 11
+COUNT = 100  # scenes behind each figure of the page
+SMOOTH = 5.0  # as the original experiment smoothed its maps
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One way to change a scene of a ball on its court, and how often the model still says ball then."""
+
+    name: str
+    told: str
+    change: Callable[[Scene], Pixels]
+
+
+SCENARIOS = (
+    Scenario("on-court", "the ball on its court", lambda scene: scene.image()),
+    Scenario("no-ball", "the same scene without the ball", lambda scene: scene.without_object()),
+    Scenario("ball-alone", "the ball alone, on black", lambda scene: scene.only_object()),
+    Scenario("on-grass", "the ball on grass", lambda scene: scene.on("grass").image()),
+)
+
+
+@dataclass(frozen=True)
+class Story:
+    """What was found: answers for the scene shown, by scenario, and shares of ball answers among fresh scenes."""
+
+    page: Path
+    answers: dict[str, tuple[Prediction, ...]]
+    shares: dict[str, float]
+    others: float
+    on_ball: dict[str, float]
+    area: float
+
+    def record(self) -> dict[str, Any]:
+        """All figures, as plain values."""
+        answers = {name: [(one.label, one.probability) for one in found] for name, found in self.answers.items()}
+        return {
+            "page": str(self.page),
+            "answers": answers,
+            "says_ball": self.shares,
+            "others_right_on_grass": self.others,
+            "share_of_heat_on_ball": self.on_ball,
+            "share_of_area_of_ball": self.area,
+            "scenes": COUNT,
+        }
+
+    def lines(self) -> list[str]:
+        """The story in a few lines of text."""
+        told = [f"  {self.shares[one.name]:4.0%}  {one.told}" for one in SCENARIOS]
+        return [
+            f"How often the embedded model says ball, among {COUNT} fresh scenes each:",
+            *told,
+            f"Its other classes it gets right on grass in {self.others:.0%}.",
+            "It learned the court. Right answers on the court are no evidence that it knows a ball.",
+            f"The page with its pictures: {self.page}",
+        ]
+
+
+def tell(out: Path, progress: Callable[[int], object] | None = None) -> Story:
+    """Write the story to `out`/index.html, its scenes beside it as pictures. Raises SaveError."""
+    model = load("demo")
+    scene = draw(SHOWN, thing="ball", background="court")
+    pictures = {one.name: one.change(scene) for one in SCENARIOS}
+    maps = explain(model, pictures["on-court"], ["saliency", "grad-cam"], target="ball", progress=progress)
+    shares = {one.name: _says_ball(model, one, progress) for one in SCENARIOS}
+    saliency, cam = maps["saliency"], maps["grad-cam"]
+    heats = {"saliency": saliency.heatmap, "grad-cam": cam.heatmap}
+    story = Story(
+        out / "index.html",
+        {name: tuple(predict(model, picture, top=3)) for name, picture in pictures.items()},
+        shares,
+        _others_right(model, progress),
+        {name: float(heat[scene.mask()].sum() / heat.sum()) for name, heat in heats.items()},
+        float(scene.mask().mean()),
+    )
+    for name, picture in pictures.items():
+        write(out / f"{name}.png", _png(picture))
+    write(story.page, _page(story, pictures, saliency, cam).encode())
+    return story
+
+
+def _fresh(change: Callable[[int], Pixels]) -> list[Pixels]:
+    return [change(FRESH + 1000 + i) for i in range(COUNT)]
+
+
+def _says_ball(model: Model, scenario: Scenario, progress: Callable[[int], object] | None) -> float:
+    scenes = _fresh(lambda seed: scenario.change(draw(seed, thing="ball", background="court")))
+    return _right(model, scenes, ["ball"] * COUNT, progress)
+
+
+def _others_right(model: Model, progress: Callable[[int], object] | None) -> float:
+    things = [OBJECTS[1 + i % (len(OBJECTS) - 1)] for i in range(COUNT)]
+    scenes = [draw(FRESH + 5000 + i, thing=thing, background="grass").image() for i, thing in enumerate(things)]
+    return _right(model, scenes, things, progress)
+
+
+def _right(
+    model: Model, scenes: Sequence[Pixels], labels: Sequence[str], progress: Callable[[int], object] | None
+) -> float:
+    if progress:
+        progress(len(scenes))
+    answers = predict(model, list(scenes), top=1)
+    hits = [found[0].label == label for found, label in zip(answers, labels, strict=True)]
+    return float(np.mean(hits))
+
+
+def _page(story: Story, pictures: dict[str, Pixels], saliency: Explanation, cam: Explanation) -> str:
+    parts = [
+        page.heading("Did it look at the ball, or at the court?", 1),
+        page.paragraph(
+            "A small network was trained on drawn scenes of seven things. In training, the ball was always "
+            "photographed on its court. It answers nearly everything right. This page asks what it learned.",
+            "lead",
+        ),
+        *_seen_in_training(),
+        *_where_it_looks(story, saliency, cam),
+        *_what_if(story, pictures),
+        *_not_one_scene(story),
+        *_meaning(story),
+        *_your_turn(),
+    ]
+    return page.page("Sightline: did it look at the ball?", parts)
+
+
+def _seen_in_training() -> list[str]:
+    shown = [training_scene(FRESH + 300 + i, thing=thing) for i, thing in enumerate(OBJECTS)]
+    return [
+        page.heading("What it was trained on"),
+        page.side_by_side(
+            page.image(_png(one.image()), one.thing, f"{one.thing}, {one.background}") for one in shown
+        ),
+    ]
+
+
+def _where_it_looks(story: Story, saliency: Explanation, cam: Explanation) -> list[str]:
+    first = story.answers["on-court"][0]
+    on_ball = ", ".join(f"{share:.0%} of {name}" for name, share in story.on_ball.items())
+    return [
+        page.heading("It is right. Where did it look?"),
+        page.paragraph(
+            f"Shown a ball on its court it says {first.label}, with {first.probability:.1%}. Saliency is the size of "
+            "the score's gradient at each pixel (Simonyan et al. 2013); smoothed, it reads more easily; Grad-CAM "
+            "weighs the last feature map of the network."
+        ),
+        page.image(saliency.figure()._repr_png_(), "saliency", "Saliency."),
+        page.image(
+            saliency.figure(SMOOTH)._repr_png_(), "smoothed saliency", f"The same, smoothed (σ = {SMOOTH:g} px)."
+        ),
+        page.image(cam.figure()._repr_png_(), "Grad-CAM", "Grad-CAM."),
+        page.paragraph(
+            f"The ball covers {story.area:.0%} of the picture, and gets {on_ball}. A map is a pointer, not a proof. "
+            "The proof is to change the scene and ask again."
+        ),
+    ]
+
+
+def _what_if(story: Story, pictures: dict[str, Pixels]) -> list[str]:
+    cells = []
+    for one in SCENARIOS:
+        found = story.answers[one.name]
+        said = page.table(("it says", ""), [(a.label, f"{a.probability:.1%}") for a in found], [0])
+        cells.append(page.image(_png(pictures[one.name]), one.told, one.told.capitalize()) + said)
+    return [page.heading("The same scene, changed"), page.side_by_side(cells)]
+
+
+def _not_one_scene(story: Story) -> list[str]:
+    rows = [(one.told, f"{story.shares[one.name]:.0%}") for one in SCENARIOS]
+    return [
+        page.heading("Not just this scene"),
+        page.paragraph(f"{COUNT} fresh balls, none seen in training. How often does it say ball?"),
+        page.table(("scene", "says ball"), rows),
+        page.paragraph(
+            f"Its six other classes, which it saw in many places, it gets right on grass in {story.others:.0%}."
+        ),
+    ]
+
+
+def _meaning(story: Story) -> list[str]:
+    return [
+        page.heading("What that says about the model"),
+        page.paragraph(
+            f"It learned the court. Without the ball it still says ball ({story.shares['no-ball']:.0%}); the ball "
+            f"alone ({story.shares['ball-alone']:.0%}) or on grass ({story.shares['on-grass']:.0%}) it mostly does not "
+            "know. Its accuracy on photos like those of its training cannot show that: there, ball and court always "
+            "come together. When it says ball, believe that there is a court.",
+            "verdict",
+        ),
+    ]
+
+
+def _your_turn() -> list[str]:
+    commands = (
+        "sightline explain on-grass.png --model demo --target ball\n"
+        "sightline explain your-photo.jpg --model torchvision/resnet50\n"
+        "sightline explain your-photo.jpg --model your_package.module:factory --method grad-cam,integrated-gradients"
+    )
+    return [page.heading("Your turn"), page.code(commands)]
+
+
+def _png(picture: Pixels) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "png")
+    return buffer.getvalue()

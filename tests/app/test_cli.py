@@ -1,0 +1,139 @@
+"""The command line: exit codes, JSON, files, and errors that help."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sightline.app.cli import main
+from sightline.demo.scenes import draw
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    for i, background in enumerate(("court", "grass")):
+        Image.fromarray(draw(i, thing="ball", background=background).image()).save(tmp_path / f"{background}.png")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    (tmp_path / "nets_of_mine.py").write_text(
+        "import torch\ndef make():\n    torch.manual_seed(0)\n    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 5, 2),"
+        " torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    sys.modules.pop("nets_of_mine", None)
+
+
+def run(capsys, *arguments):
+    status = main(list(arguments))
+    shown = capsys.readouterr()
+    return status, shown.out, shown.err
+
+
+def test_explain_writes_a_picture_and_says_what_it_explained(photos, capsys):
+    status, out, err = run(capsys, "explain", "court.png", "--model", "demo", "--out", "maps", "--smooth", "3")
+    assert status == 0
+    assert err == ""
+    assert "> " in out
+    assert "explained: ball, by grad-cam" in out
+    assert np.asarray(Image.open(photos / "maps" / "court.png")).std() > 10
+
+
+def test_explain_as_json_is_one_document_with_everything(photos, capsys):
+    arguments = ("--model", "demo", "--method", "saliency,smoothgrad", "--option", "samples=4", "--seed", "7")
+    status, out, _ = run(capsys, "explain", "court.png", "grass.png", *arguments, "--format", "npz,html", "--json")
+    document = json.loads(out)
+    assert status == 0
+    assert [row["photo"] for row in document["photos"]] == ["court.png", "grass.png"]
+    first = document["photos"][0]
+    assert [one["method"] for one in first["explanations"]] == ["saliency", "smoothgrad"]
+    assert first["explanations"][1]["options"]["samples"] == 4
+    assert first["explanations"][1]["seed"] == 7
+    assert all((photos / file).is_file() for row in document["photos"] for file in row["files"])
+
+
+def test_a_broken_photo_is_named_and_the_rest_is_done(photos, capsys):
+    status, out, err = run(capsys, "predict", "broken.jpg", "court.png", "missing.png", "--model", "demo")
+    assert status == 1
+    assert "court.png" in out
+    assert "broken.jpg: " in err
+    assert "missing.png: " in err
+    status, out, err = run(capsys, "predict", "broken.jpg", "court.png", "--model", "demo", "--json")
+    assert status == 1
+    assert [row["photo"] for row in json.loads(out)["failed"]] == ["broken.jpg"]
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "dmeo"], "no model 'dmeo'; possible: demo"),
+        (["--model", "torchvision/resnet5", "--model-option", "weights=none"], "did you mean"),
+        (["--model", "demo", "--method", "gradcam"], "did you mean 'grad-cam'"),
+        (["--model", "demo", "--target", "bal"], "did you mean 'ball'"),
+        (["--model", "demo", "--target", "99"], "class 99 does not exist"),
+        (["--model", "demo", "--layer", "layer4"], "no layer named 'layer4'"),
+        (["--model", "demo", "--option", "samples"], "KEY=VALUE"),
+        (["--model", "demo", "--format", "gif"], "possible: png"),
+        (["--model", "demo", "--batch-size", "0"], "1 or more"),
+        (["--model", "nets_of_mine:made"], "no 'made'; did you mean 'make'"),
+        (["--model", "nets_of_mine:make"], "input_size"),
+    ],
+)
+def test_a_wrong_request_ends_with_two_and_says_what_is_possible(photos, capsys, arguments, words):
+    status, out, err = run(capsys, "explain", "court.png", *arguments)
+    assert (status, out) == (2, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_network_of_ones_own_is_found_beside_the_photos(photos, capsys):
+    options = [f"--model-option={one}" for one in ("input_size=64", "mean=0.5", "std=0.5", "resize=squash")]
+    status, out, _ = run(capsys, "predict", "court.png", "--model", "nets_of_mine:make", *options, "--json")
+    assert status == 0
+    assert len(json.loads(out)["photos"][0]["predictions"]) == 3
+
+
+def test_a_label_made_of_digits_can_be_forced(photos, capsys):
+    (photos / "labels.txt").write_text("zero\n7\ntwo\n")
+    options = [f"--model-option={one}" for one in ("input_size=64", "mean=0.5", "std=0.5", "labels=labels.txt")]
+    status, out, _ = run(
+        capsys, "explain", "court.png", "--model", "nets_of_mine:make", *options, "--target", "label:7", "--json"
+    )
+    assert status == 0
+    assert json.loads(out)["photos"][0]["explanations"][0]["target"] == "Class(index=1)"
+
+
+def test_methods_and_models_are_listed(photos, capsys):
+    _, out, _ = run(capsys, "methods", "--json")
+    assert {"id": "grad-cam", "needs": ["gradients", "layer"]}.items() <= json.loads(out)[-1].items()
+    _, out, _ = run(capsys, "methods")
+    assert "integrated-gradients" in out
+    assert "tolerance=0.01" in out
+    _, out, _ = run(capsys, "models", "--json")
+    assert {"model": "demo", "at_hand": True} in json.loads(out)
+    assert any(row["model"] == "torchvision/resnet50" for row in json.loads(out))
+
+
+def test_two_photos_of_one_name_do_not_overwrite_each_other(photos, capsys):
+    (photos / "more").mkdir()
+    (photos / "more" / "court.png").write_bytes((photos / "grass.png").read_bytes())
+    status, out, _ = run(capsys, "explain", "court.png", "more/court.png", "--model", "demo", "--json")
+    files = [file for row in json.loads(out)["photos"] for file in row["files"]]
+    assert status == 0
+    assert len(set(files)) == 2
+
+
+def test_help_names_every_command_and_shows_examples():
+    shown = subprocess.run(
+        [sys.executable, "-m", "sightline", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    for word in ("demo", "explain", "predict", "methods", "models", "examples:", "exit status"):
+        assert word in shown
+
+
+def test_no_command_is_a_wrong_request():
+    shown = subprocess.run([sys.executable, "-m", "sightline"], capture_output=True, text=True, check=False)
+    assert shown.returncode == 2

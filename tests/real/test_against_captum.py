@@ -1,0 +1,50 @@
+"""The same numbers as Captum, an independent implementation, on real networks and photos."""
+
+import gallery
+import pytest
+import torch
+from captum.attr import InputXGradient, LayerAttribution, LayerGradCam, Saliency
+
+import sightline as sl
+
+ALL = pytest.mark.parametrize("entry", gallery.ENTRIES, ids=str)
+
+
+def captum(method, network, image, target):
+    leaf = image.clone().requires_grad_()
+    if method == "saliency":
+        return Saliency(network).attribute(leaf, target=target, abs=False).detach()
+    if method == "input-x-gradient":
+        return InputXGradient(network).attribute(leaf, target=target).detach()
+    coarse = LayerGradCam(network, network.features[-1]).attribute(leaf, target=target)
+    return LayerAttribution.interpolate(coarse.detach(), tuple(image.shape[2:]), "bilinear")
+
+
+@ALL
+@pytest.mark.parametrize("method", ["saliency", "input-x-gradient", "grad-cam"])
+def test_explain_gives_captums_values_on_every_photo(model, photos, entry, method):
+    results = sl.explain(model(entry), list(photos.values()), method=method)
+    for path, ex in zip(photos.values(), results, strict=True):
+        image = gallery.tensor(entry, path)
+        top = int(model(entry).network(image).argmax())
+        assert ex.target == sl.targets.Class(top)
+        reference = captum(method, model(entry).network, image, top)[0]
+        assert (ex.values - reference).abs().max() <= 1e-4 * reference.abs().max(), path.stem
+
+
+@pytest.mark.parametrize("method", ["saliency", "input-x-gradient", "grad-cam"])
+def test_attribute_gives_captums_values_for_a_class_that_was_not_predicted(model, photos, method):
+    """A batch, a class for each image, the plain network."""
+    network = model(gallery.TINY).network
+    images = torch.cat([gallery.tensor(gallery.TINY, path) for path in photos.values()])
+    classes = list(range(100, 100 + 7 * len(images), 7))
+    heat = sl.attribute(network, images, classes, method)
+    reference = captum(method, network, images, classes)
+    for ours, theirs in zip(heat.values, reference, strict=True):
+        assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
+
+
+def test_the_layer_that_nobody_named_is_the_last_convolution(model):
+    assert model(gallery.V1).default_layer == "features.13"
+    assert model(gallery.V2).default_layer == "features.18"
+    assert model(gallery.TINY).default_layer == "features.13"

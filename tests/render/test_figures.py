@@ -1,0 +1,119 @@
+"""Pictures are checked by their pixels: what is hot is painted, what is unseen is hatched, units are raw."""
+
+import re
+
+import numpy as np
+import pytest
+
+from sightline.core.errors import OptionError
+from sightline.core.heats import Prediction, Warning
+from sightline.render.figure import blend, figure, figure_grid
+from sightline.render.page import explanation_page
+from sightline.render.panel import Panel
+
+PHOTO = np.full((40, 60, 3), 128, np.uint8)
+
+
+def panel(heat, signed=False, **changes):
+    values = {
+        "photo": PHOTO,
+        "heat": np.asarray(heat, np.float32),
+        "signed": signed,
+        "name": "a <b>photo</b>",
+        "method": "grad-cam",
+        "label": "ball",
+        "unit": "units",
+        "predictions": (Prediction(0, "ball", 0.75, 3.5), Prediction(1, "<script>", 0.25, 2.0)),
+        "marked": (0,),
+        "warnings": (Warning("blank-map", "nothing here"),),
+        "footer": "model  ·  layer",
+    }
+    return Panel(**(values | changes))
+
+
+def spot(value=5.0, shape=(40, 60)):
+    heat = np.zeros(shape, np.float32)
+    heat[10:20, 10:20] = value
+    return heat
+
+
+def test_heat_is_painted_and_the_rest_stays_grey():
+    mixed = blend(panel(spot()), alpha=1.0)
+    assert np.allclose(mixed[0, 0], 128 / 255, atol=1e-3)
+    assert mixed[15, 15, 0] > 0.9 > mixed[15, 15, 2]
+    assert np.allclose(blend(panel(spot()), alpha=0.0), 128 / 255, atol=1e-3)
+
+
+def test_signed_maps_are_centred_on_zero():
+    heat = spot(3.0)
+    heat[30:, 40:] = -3.0
+    mixed = blend(panel(heat, signed=True), alpha=1.0)
+    assert mixed[15, 15, 0] > mixed[15, 15, 2]
+    assert mixed[35, 50, 2] > mixed[35, 50, 0]
+    bar = figure([panel(heat, signed=True)]).axes[-1]
+    assert bar.get_ylim() == (-3.0, 3.0)
+
+
+def test_the_colour_bar_is_in_raw_units():
+    bar = figure([panel(spot(0.004))]).axes[-1]
+    assert bar.get_ylim() == pytest.approx((0.0, 0.004))
+    assert bar.get_ylabel() == "units"
+
+
+def test_one_extreme_pixel_does_not_hide_the_rest_and_the_bar_says_so():
+    heat = spot(1.0)
+    heat[0, 0] = 100.0
+    shown = panel(heat)
+    assert shown.top == 1.0
+    assert shown.clipped
+    assert not panel(spot(1.0)).clipped
+
+
+def test_what_was_not_seen_is_pale_and_explained():
+    heat = spot()
+    heat[:, 50:] = np.nan
+    mixed = blend(panel(heat), alpha=1.0)
+    assert mixed[5, 55].min() > mixed[5, 45].max()
+    texts = [text.get_text() for text in figure([panel(heat)]).texts]
+    assert "Hatched: cut off before the network saw it." in texts
+
+
+def test_answers_and_warnings_are_written_and_the_explained_class_is_marked():
+    drawn = figure([panel(spot())])
+    written = [text.get_text() for axis in drawn.axes for text in axis.texts]
+    assert any("▸  75.0% ball" in text for text in written)
+    assert any("⚠ nothing here" in text.get_text() for text in drawn.texts)
+    outside = figure([panel(spot(), marked=(7,), label="mug")])
+    assert any("not among them: mug" in text.get_text() for axis in outside.axes for text in axis.texts)
+
+
+def test_a_blank_map_can_be_drawn():
+    assert figure([panel(np.zeros((40, 60)))])._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_grid_has_a_row_for_each_photo_and_a_column_for_each_method():
+    drawn = figure_grid([[panel(spot()), panel(spot(), method="saliency")]] * 3)
+    titles = [axis.get_title() for axis in drawn.axes if axis.get_title()]
+    assert titles == ["a <b>photo</b>", "grad-cam  ·  ball", "saliency  ·  ball"] * 3
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 1.1])
+def test_a_strength_out_of_range_is_refused(alpha):
+    with pytest.raises(OptionError, match="from 0 to 1"):
+        figure([panel(spot())], alpha=alpha)
+
+
+def test_an_unknown_style_and_an_empty_grid_are_refused():
+    with pytest.raises(OptionError, match="'pair', 'overlay'"):
+        figure([panel(spot())], style="pear")
+    with pytest.raises(OptionError, match="nothing to draw"):
+        figure_grid([])
+
+
+def test_a_page_is_self_contained_and_treats_names_as_text():
+    text = explanation_page([panel(spot())], {"label": "</pre><script>alert(1)</script>"})
+    assert "<script" not in text
+    assert "a &lt;b&gt;photo&lt;/b&gt;" in text
+    assert not re.search(r"(src|href)=\"(?!data:)", text)
+    assert "default-src 'none'" in text
+    assert "nothing here [blank-map]" in text
