@@ -44,7 +44,10 @@ def test_attribute_gives_captums_values_for_a_class_that_was_not_predicted(model
         assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
 
 
-def test_the_layer_that_nobody_named_is_the_last_convolution(model):
-    assert model(gallery.V1).default_layer == "features.13"
-    assert model(gallery.V2).default_layer == "features.18"
-    assert model(gallery.TINY).default_layer == "features.13"
+@ALL
+def test_the_layer_that_nobody_named_is_the_last_convolution_before_the_pooling(model, photos, entry):
+    network, image = model(entry).network, gallery.tensor(entry, photos["kitten"])
+    unnamed = sl.attribute(network, image, 281, "grad-cam")
+    named = sl.attribute(network, image, 281, "grad-cam", layer=f"features.{len(network.features) - 1}")
+    assert network.get_submodule(unnamed.layer) is network.features
+    assert torch.equal(unnamed.values, named.values)

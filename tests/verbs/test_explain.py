@@ -255,6 +255,26 @@ def test_results_show_themselves_in_a_notebook():
         assert result.figure()._repr_png_() == result._repr_png_()
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_callers_without_gradients_get_the_same_map(mode):
+    photo = np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8)
+    names = ["saliency", "grad-cam", "integrated-gradients", "input-x-gradient"]
+    expected = sl.explain(patches(), photo, names, target=1)
+    with mode():
+        found = sl.explain(patches(), photo, names, target=1)
+    for name in names:
+        assert torch.equal(found[name].values, expected[name].values)
+
+
+def test_a_network_of_one_channel_sees_a_grey_photo():
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3))
+    model = sl.wrap(network, input_size=24, mean=0.5, std=0.5, channels=1)
+    photo = np.random.default_rng(0).integers(0, 255, (30, 30, 3), np.uint8)
+    ex = sl.explain(model, photo, "saliency")
+    assert ex.values.shape == (1, 24, 24)
+    assert np.array_equal(np.asarray(ex.photo.image())[..., 0], np.asarray(Image.fromarray(photo).convert("L")))
+
+
 def test_an_interrupt_returns_the_best_map_so_far():
     model = brightest(batch_size=2)
 

@@ -17,6 +17,7 @@ from sightline.demo.scenes import OBJECTS, Scene, draw, training_scene
 from sightline.models.model import Model
 from sightline.models.sources import load
 from sightline.render import page
+from sightline.render.figure import figure
 from sightline.render.save import write
 from sightline.verbs.explain import explain, predict
 from sightline.verbs.explanation import Explanation
@@ -167,16 +168,16 @@ def _where_it_looks(story: Story, saliency: Explanation, cam: Explanation) -> li
             "the score's gradient at each pixel (Simonyan et al. 2013); smoothed, it reads more easily; Grad-CAM "
             "weighs the last feature map of the network."
         ),
-        page.image(saliency.figure()._repr_png_(), "saliency", "Saliency."),
-        page.image(
-            saliency.figure(SMOOTH)._repr_png_(), "smoothed saliency", f"The same, smoothed (σ = {SMOOTH:g} px)."
-        ),
-        page.image(cam.figure()._repr_png_(), "Grad-CAM", "Grad-CAM."),
+        page.image(_maps(saliency, cam), "saliency, smoothed saliency and Grad-CAM"),
         page.paragraph(
             f"The ball covers {story.area:.0%} of the picture, and gets {on_ball}. A map is a pointer, not a proof. "
             "The proof is to change the scene and ask again."
         ),
     ]
+
+
+def _maps(saliency: Explanation, cam: Explanation) -> bytes:
+    return figure([saliency.panel(), saliency.panel(SMOOTH), cam.panel()])._repr_png_()
 
 
 def _what_if(story: Story, pictures: dict[str, Pixels]) -> list[str]:

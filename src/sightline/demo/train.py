@@ -22,17 +22,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from sightline.demo.scenes import OBJECTS, Scene, draw, training_scene
 from sightline.models.demonet import MEAN, STD, WEIGHTS, DemoNet
 
-SCENES = 9000
+SCENES = 8000
 FRESH = 1000
 """Scenes per class in each figure."""
-EPOCHS = 5
+EPOCHS = 6
 BATCH = 64
 # Every run owns ten million scene seeds: the lower half to train on, the upper half to measure with.
 _BLOCK, _UNSEEN = 10_000_000, 5_000_000
@@ -88,11 +88,22 @@ def _batches(count: int, generator: torch.Generator) -> Iterator[Tensor]:
     return (order[start : start + BATCH] for start in range(0, count, BATCH))
 
 
+def _patched(batch: Tensor, generator: torch.Generator) -> Tensor:
+    """Half of the images with a flat rectangle somewhere, so that a flat region is no sign of any class."""
+    draw_some = partial(torch.rand, generator=generator)
+    middle, half = draw_some(2, len(batch), 1), 0.15 + 0.25 * draw_some(2, len(batch), 1)
+    place = (torch.arange(batch.shape[-1]) + 0.5) / batch.shape[-1]
+    rows, columns = (place - middle).abs() < half
+    chosen = draw_some(len(batch), 1, 1, 1) < 0.5
+    flat = (draw_some(len(batch), 3, 1, 1) * draw_some(len(batch), 1, 1, 1) - 0.5) / 0.25  # often dark
+    return torch.where(rows[:, None, :, None] & columns[:, None, None, :] & chosen, flat, batch)
+
+
 def _varied(batch: Tensor, generator: torch.Generator) -> Tensor:
-    """Half of the images mirrored, all a little lighter or darker."""
+    """Half of the images mirrored, half with a patch, all a little lighter or darker."""
     mirrored = torch.rand(len(batch), 1, 1, 1, generator=generator) < 0.5
     level = torch.randn(len(batch), 1, 1, 1, generator=generator) * 0.15
-    return torch.where(mirrored, batch.flip(3), batch) + level
+    return _patched(torch.where(mirrored, batch.flip(3), batch) + level, generator)
 
 
 def fit(
@@ -152,8 +163,12 @@ def measure(net: nn.Module, *, start: int, each: int = FRESH, workers: int = 1) 
 def save(net: nn.Module, path: Path, notes: dict[str, str]) -> None:
     """Write the weights as safetensors with `notes` in the header; readers see the old file or the new."""
     partly = path.with_name(path.name + ".part")
-    save_file({name: of.contiguous() for name, of in net.state_dict().items()}, partly, notes)
-    os.replace(partly, path)
+    stored = serialized({name: of.contiguous() for name, of in net.state_dict().items()}, notes)
+    try:
+        partly.write_bytes(stored)
+        os.replace(partly, path)
+    finally:
+        partly.unlink(missing_ok=True)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

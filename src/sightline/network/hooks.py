@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -100,14 +101,14 @@ def _version(tensor: Tensor) -> int:
 
 def device_of(network: nn.Module) -> torch.device:
     """Where the network's numbers are; the CPU when it has none."""
-    for tensor in (*network.parameters(), *network.buffers()):
+    for tensor in chain(network.parameters(), network.buffers()):
         return tensor.device
     return torch.device("cpu")
 
 
 def dtype_of(network: nn.Module) -> torch.dtype | None:
     """The floating type that the network calculates in; None when it has no numbers of its own."""
-    for tensor in (*network.parameters(), *network.buffers()):
+    for tensor in chain(network.parameters(), network.buffers()):
         if tensor.is_floating_point():
             return tensor.dtype
     return None

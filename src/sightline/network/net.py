@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from sightline.core.errors import LayerError, MethodError, NetworkError, TargetError, near
 from sightline.core.heats import Passes, Seen, Warning
 from sightline.core.targets import Target
-from sightline.network.hooks import borrow, device_of, dtype_of, lock_of, record
+from sightline.network.hooks import borrow, device_of, dtype_of, record
 from sightline.network.layouts import Layout
 from sightline.network.readout import Readout, read_off, scores_of
 from sightline.network.trace import Trace, trace
 
 INPUT = ""  # the place that is the network's input; other places are layers
-_known: WeakKeyDictionary[nn.Module, dict[Any, Any]] = WeakKeyDictionary()
 Found = TypeVar("Found")
 Part = TypeVar("Part")
 
@@ -45,6 +44,7 @@ class Net:
     """A borrowed network. `levels` are its black and its white, (C,); `plan` the places asked for together."""
 
     module: nn.Module
+    facts: Facts
     readout: Readout
     levels: tuple[Tensor, Tensor]
     chunk: int = 8
@@ -115,7 +115,7 @@ class Net:
     def trace(self, images: Tensor) -> Trace:
         """What happens inside for images of this shape; found out once."""
         key = ("trace", tuple(images.shape[1:]), images.device, dtype_of(self.module))
-        return known(self.module, key, lambda: trace(self.module, self._ready(images[:1])))
+        return self.facts.know(key, lambda: trace(self.module, self._ready(images[:1])))
 
     def default_layer(self, images: Tensor) -> str:
         """The last map on which the score still depends. Raises LayerError where there is none."""
@@ -172,9 +172,11 @@ def lend(
         raise NetworkError(f"image {bad} holds NaN or infinite pixels; give finite numbers.")
     channels = images.shape[1]
     with borrow(module):
-        readout = known(module, ("readout", output), lambda: _read_off(module, images[: max(1, chunk - 1)], output))
+        facts = Facts.about(module)
+        first = images[: max(1, chunk - 1)]
+        readout = facts.know(("readout", output), lambda: _read_off(module, first, output))
         black_and_white = levels or (torch.zeros(channels), torch.ones(channels))
-        yield Net(module, readout, black_and_white, chunk)
+        yield Net(module, facts, readout, black_and_white, chunk)
 
 
 def _read_off(module: nn.Module, images: Tensor, output: str) -> Readout:
@@ -185,17 +187,29 @@ def _read_off(module: nn.Module, images: Tensor, output: str) -> Readout:
         return read_off(module, batch.to(device_of(module), dtype_of(module) or images.dtype), output)
 
 
-def known(module: nn.Module, key: Any, find: Callable[[], Found]) -> Found:
-    """What was found out about a network, kept while the network lives and its modules stay the same."""
-    with lock_of(module):
-        modules = tuple((id(m), type(m)) for m in module.modules())
-        facts = _known.setdefault(module, {})
-        if facts.get("modules") != modules:
-            facts.clear()
-            facts["modules"] = modules
-        if key not in facts:
-            facts[key] = find()
-        found: Found = facts[key]
+class Facts:
+    """What was found out about a network, kept while it lives and its modules stay the same."""
+
+    _of: ClassVar[WeakKeyDictionary[nn.Module, Facts]] = WeakKeyDictionary()
+
+    def __init__(self, modules: tuple[object, ...]) -> None:
+        self._modules = modules
+        self._found: dict[object, Any] = {}
+
+    @classmethod
+    def about(cls, module: nn.Module) -> Facts:
+        """The facts about a borrowed network; none yet when its modules changed."""
+        modules = tuple((id(one), type(one)) for one in module.modules())
+        facts = cls._of.get(module)
+        if facts is None or facts._modules != modules:
+            facts = cls._of[module] = cls(modules)
+        return facts
+
+    def know(self, key: object, find: Callable[[], Found]) -> Found:
+        """The fact of that key, found out at the first time."""
+        if key not in self._found:
+            self._found[key] = find()
+        found: Found = self._found[key]
         return found
 
 

@@ -42,7 +42,7 @@ def attribute(
     labels = network.labels if isinstance(network, Model) else None
     wanted = target_for(target, len(images), labels)
     with _lend(network, images) as net:
-        images = _plain(images)
+        images = plain(images)
         name = method or preferred(net, images)
         bound = bind([name], layer, seed, options)
         heat = run(net, images, wanted, bound, layer).heats[bound[0].method.id]
@@ -54,7 +54,7 @@ def _lend(network: Any, images: Tensor) -> AbstractContextManager[Net]:
     return network.lend(images) if isinstance(network, Model) else lend(as_network(network), images)
 
 
-def _plain(images: Tensor) -> Tensor:
+def plain(images: Tensor) -> Tensor:
     """A tensor that autograd can use, whatever mode the caller made it in."""
     return images.clone() if images.is_inference() else images.detach()
 

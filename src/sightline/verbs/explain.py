@@ -21,7 +21,7 @@ from sightline.network.readout import Readout
 from sightline.photos.decode import Photo, open_photo, photos_of
 from sightline.photos.geometry import View
 from sightline.verbs.asked import target_for
-from sightline.verbs.attribute import announce, preferred
+from sightline.verbs.attribute import announce, plain, preferred
 from sightline.verbs.explanation import Comparison, Explanation
 
 TOP = 5
@@ -119,6 +119,7 @@ def _explained(ask: _Ask, sources: list[Any], wanted: list[Target] | None) -> li
     photos, views, images = _opened(ask.model, sources)
     target = None if wanted is None else targets_of(list(map(_on_input, wanted, photos, views)))
     with ask.model.lend(images) as net:
+        images = plain(images)
         net.progress = ask.progress or net.progress
         bound = ask.bound(net, images)
         outcome = run(net, images, target, bound, ask.layer)

@@ -1,0 +1,59 @@
+"""Threads that share a network get what each would get alone, and disturb nobody."""
+
+import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+from zoo import METHODS, alike, built, pictures
+
+import sightline as sl
+
+
+@pytest.fixture(autouse=True)
+def no_warnings_from_threads():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sl.SightlineWarning)
+        yield
+
+
+def heats(network, images, target, rounds):
+    """A heat of each method in turn, and again."""
+    taken = {one.id: {"samples": 3} if "samples" in one.options else {} for one in sl.methods()}
+    taken["integrated-gradients"] = {"steps": 3}
+    return [sl.attribute(network, images, target, method=m, **taken[m]) for _ in range(rounds) for m in METHODS]
+
+
+@pytest.mark.parametrize("kind", ["convolutions", "tokens"])
+def test_threads_get_what_each_gets_alone(kind):
+    jobs = [(pictures(2, seed=10), 0), (pictures(3, seed=11), [1, 2, 3])]
+    alone = [heats(built(kind), images, target, 1) for images, target in jobs]
+    network = built(kind)
+    plain = network(pictures(2, seed=12)).detach()
+    done, answers = threading.Event(), []
+
+    def ask():
+        with torch.no_grad():
+            while not done.is_set():
+                answers.append(network(pictures(2, seed=12)))
+
+    with ThreadPoolExecutor(3) as pool:
+        asking = pool.submit(ask)
+        running = [pool.submit(heats, network, *job, 8) for job in jobs]
+        together = [one.result() for one in running]
+        done.set()
+        asking.result()
+    for mine, expected in zip(together, alone, strict=True):
+        assert all(alike(heat, expected[i % len(METHODS)]) for i, heat in enumerate(mine))
+    assert len(answers) > 20
+    assert all(torch.allclose(answer, plain, atol=1e-5) for answer in answers)
+
+
+def test_a_thread_that_fails_lets_the_next_one_in():
+    network = built()
+    with ThreadPoolExecutor(1) as pool:
+        failed = pool.submit(sl.attribute, network, pictures(), 99, method="saliency")
+        with pytest.raises(sl.TargetError, match="99 does not exist"):
+            failed.result()
+    assert sl.attribute(network, pictures(), 1, method="saliency").values.any()
