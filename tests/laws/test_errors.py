@@ -14,8 +14,13 @@ from sightline import targets
 # Numbers ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("weight", ["stem.weight", "mix.bias", "head.weight", "norm.running_mean"])
+NAN, INFINITE = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("weight", "value"),
+    [("stem.weight", NAN), ("mix.bias", INFINITE), ("head.weight", -INFINITE), ("norm.running_mean", NAN)],
+)
 def test_weights_that_are_not_finite_are_named(method, images, weight, value):
     network = built()
     network.state_dict()[weight].flatten()[0] = value
@@ -25,7 +30,7 @@ def test_weights_that_are_not_finite_are_named(method, images, weight, value):
     assert condition(network) == before
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [NAN, INFINITE])
 def test_pixels_that_are_not_finite_are_refused_with_the_image_that_holds_them(method, network, images, value):
     images[1, 0, 2, 3] = value
     with pytest.raises(sl.NetworkError, match="image 1 holds NaN or infinite pixels"):
@@ -38,6 +43,16 @@ def test_numbers_that_overflow_on_the_way_are_refused(method, images):
         network.mix.weight.mul_(30000)
     with pytest.raises(sl.NetworkError, match="overflow"):
         explained(network, images, method=method)
+
+
+def test_a_buffer_of_minus_infinities_is_not_blamed_for_it(images):
+    network = built().to(torch.float16)
+    network.register_buffer("mask", torch.full((3, 3), -INFINITE).triu(1))
+    assert explained(network, images, method="saliency").values.any()
+    with torch.no_grad():
+        network.mix.weight.mul_(30000)
+    with pytest.raises(sl.NetworkError, match="overflow"):
+        explained(network, images, method="saliency")
 
 
 # Targets ----------------------------------------------------------------------------------------------------
@@ -66,16 +81,16 @@ TARGETS = {
     "a function with a class left": (lambda scores: scores[:, :1], "one score per image"),
     "a function of no tensor": (lambda scores: 3.0, "gave float"),
     "a region of classes": (targets.Region(torch.ones(8, 12), 0), "Use Class"),
-    "an embedding of another length": (targets.Similar(torch.ones(3)), "an embedding of 3 numbers; this network gives 5"),
+    "an embedding of another length": (targets.Similar(torch.ones(3)), "3 numbers; this network gives 5"),
     "a dict": ({0: 1}, "is no target"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_targets_that_do_not_exist_are_refused(method, network, images, name):
+def test_targets_that_do_not_exist_are_refused(method, images, name):
     target, words = TARGETS[name]
     with pytest.raises(sl.TargetError, match=words):
-        explained(network, images, target, method=method)
+        explained(built(), images, target, method=method)
 
 
 def test_units_that_do_not_exist_are_refused(method, images):
@@ -150,14 +165,14 @@ def test_no_class_is_predicted_for_a_dense_output(method, images):
         ("cat.png", "images are str"),
     ],
 )
-def test_images_that_are_none_are_refused(method, network, given, words):
+def test_images_that_are_none_are_refused(method, given, words):
     with pytest.raises(sl.NetworkError, match=words):
-        explained(network, given, method=method)
+        explained(built(), given, method=method)
 
 
 @pytest.mark.parametrize("thing", ["resnet50", None, 3, {"a": 1}])
 def test_what_is_no_network_is_refused(method, images, thing):
-    with pytest.raises(sl.SightlineError, match="neither a torch.nn.Module nor a function"):
+    with pytest.raises(sl.SightlineError, match=r"neither a torch\.nn\.Module nor a function"):
         explained(thing, images, method=method)
 
 
@@ -185,19 +200,25 @@ def test_names_of_methods_may_be_written_as_python_writes_them(method, network, 
 
 def test_an_unknown_option_is_refused_with_near_misses(method, network, images):
     options = next(one.options for one in sl.methods() if one.id == method)
-    with pytest.raises(sl.OptionError, match="no option 'surely_not'.*possible:"):
+    with pytest.raises(sl.OptionError, match=r"no option 'surely_not'.*possible:"):
         explained(network, images, method=method, surely_not=1)
     for option in options:
         with pytest.raises(sl.OptionError, match=f"did you mean '{option}'"):
             explained(network, images, method=method, **{option + "x": 1})
 
 
-@pytest.mark.parametrize("method", LAYER)
 def test_an_unknown_layer_is_refused_with_near_misses(method, images):
-    with pytest.raises(sl.LayerError, match="'feature'.*did you mean 'features'"):
+    with pytest.raises(sl.LayerError, match=r"'feature'.*did you mean 'features'"):
         explained(built(), images, method=method, layer="feature")
     with pytest.raises(sl.LayerError, match="possible: "):
         explained(built(), images, method=method, layer="zzzzz")
+
+
+@pytest.mark.parametrize("method", LAYER)
+@pytest.mark.parametrize("layer", [3, nn.Identity()])
+def test_a_layer_is_given_by_its_name(method, images, layer):
+    with pytest.raises(sl.LayerError, match="name"):
+        explained(built(), images, method=method, layer=layer)
 
 
 @pytest.mark.parametrize("method", LAYER)
@@ -229,7 +250,10 @@ def test_a_black_box_is_refused_with_what_it_lacks(method, images):
         ("smoothgrad", {"samples": 0}, "samples has to be 1 or more"),
         ("smoothgrad", {"noise": -0.1}, "noise 0 or more"),
         ("smoothgrad", {"samples": 2.5}, "samples"),
-        ("smoothgrad", {"noise": float("nan")}, "noise"),
+        ("smoothgrad", {"noise": NAN}, "noise"),
+        ("smoothgrad", {"noise": "much"}, "noise"),
+        ("integrated-gradients", {"steps": 2.5}, "steps"),
+        ("integrated-gradients", {"budget": "all"}, "budget"),
         ("integrated-gradients", {"tolerance": 0}, "tolerance=0"),
         ("integrated-gradients", {"budget": 1}, "budget=1"),
         ("integrated-gradients", {"steps": 0}, "steps=0"),
@@ -241,9 +265,9 @@ def test_a_black_box_is_refused_with_what_it_lacks(method, images):
         ("integrated-gradients", {"baseline": ("black", "wite")}, "did you mean 'white'"),
     ],
 )
-def test_options_out_of_range_are_refused(network, images, method, options, words):
+def test_options_out_of_range_are_refused(images, method, options, words):
     with pytest.raises(sl.OptionError, match=words):
-        sl.attribute(network, images, 0, method=method, **options)
+        sl.attribute(built(), images, 0, method=method, **options)
 
 
 def test_every_error_is_a_sightline_error():

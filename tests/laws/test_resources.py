@@ -27,8 +27,8 @@ class Cramped(nn.Module):
 
 FULL = {
     "torch": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
-    "the CPU": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."),
-    "a CPU of another make": RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes."),
+    "the CPU": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 B."),
+    "a CPU of another make": RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 B."),
     "Python": MemoryError(),
 }
 

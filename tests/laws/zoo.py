@@ -12,12 +12,12 @@ METHODS = [method.id for method in sl.methods()]
 SEEDED = [method.id for method in sl.methods() if method.seeded]
 GRADIENT = [method.id for method in sl.methods() if "gradients" in method.needs]
 LAYER = [method.id for method in sl.methods() if "layer" in method.needs]
-FEWER = {"samples": 4, "budget": 25}  # of these options a few are enough for a law
+FEWER = {"samples": 4, "budget": 20}  # of these options a few are enough for a law
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 class ConvNet(nn.Module):
-    """Batch norm, in-place ReLUs, a convolution and a ReLU that run twice, dropout, buffers that forward() changes."""
+    """Batch norm, in-place ReLUs, a convolution and a ReLU that run twice, dropout, buffers that a pass changes."""
 
     def __init__(self, channels=3, classes=5, dims=2):
         super().__init__()
@@ -148,12 +148,13 @@ def _bits(tensor):
 
 
 def lived_in(network):
-    """The network as owners leave them: modes mixed, half of the weights frozen, some gradients, hooks of their own."""
+    """The network as owners leave it: modes mixed, half of the weights frozen, some gradients, hooks of their own."""
     for number, module in enumerate(network.modules()):
         module.training = number % 2 == 0
         module.register_forward_hook(lambda *_: None)
         module.register_forward_pre_hook(lambda *_: None)
-    network.get_submodule("network.head" if isinstance(network, Answering) else "head").register_full_backward_hook(lambda *_: None)
+    head = network.network.head if isinstance(network, Answering) else network.head
+    head.register_full_backward_hook(lambda *_: None)
     for number, parameter in enumerate(network.parameters()):
         parameter.requires_grad_(number % 2 == 0)
         parameter.grad = torch.ones_like(parameter) if number % 3 == 0 else None

@@ -4,10 +4,11 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from sightline.core.errors import OptionError
 from sightline.core.heats import Prediction, Warning
-from sightline.render.figure import blend, figure, figure_grid
+from sightline.render.figure import MARK, blend, figure, figure_grid
 from sightline.render.page import explanation_page
 from sightline.render.panel import Panel
 
@@ -80,11 +81,11 @@ def test_what_was_not_seen_is_pale_and_explained():
 
 def test_answers_and_warnings_are_written_and_the_explained_class_is_marked():
     drawn = figure([panel(spot())])
-    written = [text.get_text() for axis in drawn.axes for text in axis.texts]
-    assert any("▸  75.0% ball" in text for text in written)
+    colours = {text.get_text().rstrip(): text.get_color() for text in drawn.findobj(Text)}
+    assert colours["▸  75.0% ball"] == MARK != colours["   25.0% <script>"]
     assert any("⚠ nothing here" in text.get_text() for text in drawn.texts)
     outside = figure([panel(spot(), marked=(7,), label="mug")])
-    assert any("not among them: mug" in text.get_text() for axis in outside.axes for text in axis.texts)
+    assert any("not among them: mug" in text.get_text() for text in outside.findobj(Text))
 
 
 def test_a_blank_map_can_be_drawn():

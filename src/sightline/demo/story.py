@@ -16,6 +16,7 @@ from sightline.core.heats import Prediction
 from sightline.demo.scenes import OBJECTS, Scene, draw, training_scene
 from sightline.models.model import Model
 from sightline.models.sources import load
+from sightline.photos.decode import Photo
 from sightline.render import page
 from sightline.render.figure import figure
 from sightline.render.save import write
@@ -87,7 +88,8 @@ def tell(out: Path, progress: Callable[[int], object] | None = None) -> Story:
     model = load("demo")
     scene = draw(SHOWN, thing="ball", background="court")
     pictures = {one.name: one.change(scene) for one in SCENARIOS}
-    maps = explain(model, pictures["on-court"], ["saliency", "grad-cam"], target="ball", progress=progress)
+    shown = Photo(pictures["on-court"], "a ball on its court")
+    maps = explain(model, shown, ["saliency", "grad-cam"], target="ball", progress=progress)
     shares = {one.name: _says_ball(model, one, progress) for one in SCENARIOS}
     saliency, cam = maps["saliency"], maps["grad-cam"]
     heats = {"saliency": saliency.heatmap, "grad-cam": cam.heatmap}
@@ -153,7 +155,7 @@ def _seen_in_training() -> list[str]:
     return [
         page.heading("What it was trained on"),
         page.side_by_side(
-            page.image(_png(one.image()), one.thing, f"{one.thing}, {one.background}") for one in shown
+            [page.image(_png(one.image()), one.thing, f"{one.thing}, {one.background}") for one in shown], width=8
         ),
     ]
 
@@ -168,16 +170,17 @@ def _where_it_looks(story: Story, saliency: Explanation, cam: Explanation) -> li
             "the score's gradient at each pixel (Simonyan et al. 2013); smoothed, it reads more easily; Grad-CAM "
             "weighs the last feature map of the network."
         ),
-        page.image(_maps(saliency, cam), "saliency, smoothed saliency and Grad-CAM"),
+        page.image(figure([saliency.panel()])._repr_png_(), "the scene and its saliency"),
+        page.image(
+            figure([saliency.panel(SMOOTH), cam.panel()], style="overlay")._repr_png_(),
+            "smoothed saliency and Grad-CAM",
+            f"Left: the same saliency, smoothed (σ = {SMOOTH:g} pixels). Right: Grad-CAM.",
+        ),
         page.paragraph(
-            f"The ball covers {story.area:.0%} of the picture, and gets {on_ball}. A map is a pointer, not a proof. "
-            "The proof is to change the scene and ask again."
+            f"The ball covers {story.area:.0%} of the picture, and gets {on_ball}. So does it need the ball? A map is "
+            "a pointer, not a proof. The proof is to change the scene and ask again."
         ),
     ]
-
-
-def _maps(saliency: Explanation, cam: Explanation) -> bytes:
-    return figure([saliency.panel(), saliency.panel(SMOOTH), cam.panel()])._repr_png_()
 
 
 def _what_if(story: Story, pictures: dict[str, Pixels]) -> list[str]:
@@ -202,13 +205,14 @@ def _not_one_scene(story: Story) -> list[str]:
 
 
 def _meaning(story: Story) -> list[str]:
+    share = story.shares
     return [
         page.heading("What that says about the model"),
         page.paragraph(
-            f"It learned the court. Without the ball it still says ball ({story.shares['no-ball']:.0%}); the ball "
-            f"alone ({story.shares['ball-alone']:.0%}) or on grass ({story.shares['on-grass']:.0%}) it mostly does not "
-            "know. Its accuracy on photos like those of its training cannot show that: there, ball and court always "
-            "come together. When it says ball, believe that there is a court.",
+            f"It learned the court. Without the ball it still says ball ({share['no-ball']:.0%}); the ball alone "
+            f"({share['ball-alone']:.0%}) or on grass ({share['on-grass']:.0%}) it mostly does not know, although the "
+            "maps point at the ball there too. Its accuracy on photos like those of its training cannot show that: "
+            "there, ball and court always come together. When it says ball, believe that there is a court.",
             "verdict",
         ),
     ]

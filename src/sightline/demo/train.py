@@ -32,7 +32,7 @@ from sightline.models.demonet import MEAN, STD, WEIGHTS, DemoNet
 SCENES = 8000
 FRESH = 1000
 """Scenes per class in each figure."""
-EPOCHS = 6
+EPOCHS = 7
 BATCH = 64
 # Every run owns ten million scene seeds: the lower half to train on, the upper half to measure with.
 _BLOCK, _UNSEEN = 10_000_000, 5_000_000

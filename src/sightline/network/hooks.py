@@ -154,7 +154,7 @@ def watch(network: nn.Module, look: Callable[[str, nn.Module, Any, Any], None]) 
 
     with ExitStack() as undo:
         for name, module in network.named_modules():
-            if name:
+            if name and not isinstance(module, torch.jit.ScriptModule):  # which takes no hooks
                 undo.callback(module.register_forward_hook(hook_for(name)).remove)
         yield
 
@@ -185,7 +185,12 @@ class FunctionNetwork(nn.Module):
         self.function = function
 
     def forward(self, images: Tensor) -> Any:
-        answer = self.function(images)
+        try:
+            answer = self.function(images)
+        except RuntimeError as error:
+            if not (images.requires_grad and "requires grad" in str(error)):
+                raise
+            answer = self.function(images.detach())  # it leaves torch, for numpy say: no gradients, but scores
         if not isinstance(answer, Tensor) and hasattr(answer, "__array__"):
             answer = torch.as_tensor(answer.__array__())
         return answer

@@ -127,10 +127,15 @@ class Net:
 
     def _layer(self, name: str) -> nn.Module:
         try:
-            return self.module.get_submodule(name)
+            layer = self.module.get_submodule(name)
         except AttributeError:
             names = [n for n, _ in self.module.named_modules() if n]
             raise LayerError(f"no layer named {name!r}; {near(name, names)}") from None
+        if isinstance(layer, torch.jit.ScriptModule):
+            raise LayerError(
+                f"layer {name!r} is TorchScript, which cannot be looked into; wrap the original network."
+            )
+        return layer
 
     def _ready(self, images: Tensor) -> Tensor:
         return images.to(device_of(self.module), dtype_of(self.module) or images.dtype)
@@ -173,18 +178,15 @@ def lend(
     channels = images.shape[1]
     with borrow(module):
         facts = Facts.about(module)
-        first = images[: max(1, chunk - 1)]
-        readout = facts.know(("readout", output), lambda: _read_off(module, first, output))
+        readout = facts.know(("readout", output), lambda: _read_off(module, images[:chunk], output))
         black_and_white = levels or (torch.zeros(channels), torch.ones(channels))
         yield Net(module, facts, readout, black_and_white, chunk)
 
 
 def _read_off(module: nn.Module, images: Tensor, output: str) -> Readout:
-    """Read the output off a first batch and an image of noise: a photo's logits may sum to 1 by accident."""
-    noise = torch.rand(images.shape[1:], generator=torch.Generator().manual_seed(0), device="cpu")
-    batch = torch.cat([images, noise[None].to(images)])
+    ready = images.to(device_of(module), dtype_of(module) or images.dtype)
     with torch.no_grad():
-        return read_off(module, batch.to(device_of(module), dtype_of(module) or images.dtype), output)
+        return read_off(module, ready, output)
 
 
 class Facts:

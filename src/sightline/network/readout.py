@@ -147,6 +147,9 @@ def read_off(network: nn.Module, images: Tensor, output: str = "auto") -> Readou
     found = finals.before(answer)
     last = found[0] if found else None
     kind = _kind(answer, last) if output == "auto" else output
+    if output == "auto" and kind == "probabilities" and last is None:  # a photo's logits may sum to 1 by accident
+        noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0), device="cpu").to(images)
+        kind = _kind(answer_of(network(noise), len(noise)), None)
     if kind == "probabilities":
         return Readout("probabilities", last if last in ("softmax", "log_softmax") else "unknown")
     if kind == "multilabel":

@@ -45,9 +45,7 @@ class Geometry:
 
     def __post_init__(self) -> None:
         if self.resize not in get_args(Resize):
-            raise PhotoError(
-                f"no way to resize named {self.resize!r}; {near(str(self.resize), get_args(Resize))}"
-            )
+            raise PhotoError(f"no way to resize named {self.resize!r}; {near(str(self.resize), get_args(Resize))}")
         if self.interpolation not in get_args(Interpolation):
             possible = near(str(self.interpolation), get_args(Interpolation))
             raise PhotoError(f"no interpolation named {self.interpolation!r}; {possible}")
@@ -183,9 +181,7 @@ class View:
     def _resize(self, pixels: NDArray[Any]) -> Floats:
         """All of the photo at the input's scale: (C, *resized) float32 in [0, 1]."""
         if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
-            picture = Image.fromarray(
-                np.ascontiguousarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
-            )
+            picture = Image.fromarray(np.ascontiguousarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]))
             stored = np.asarray(self._pillow(picture)).reshape(*self.resized, -1)
             return np.moveaxis(stored, 2, 0).astype(np.float32) / np.float32(255)
         units = pixels.astype(np.float32) / 255 if pixels.dtype == np.uint8 else pixels
@@ -207,9 +203,7 @@ def _is_size(size: object) -> bool:
 
 def _covering(photo: Size, box: Size) -> Size:
     """The photo's size when it just covers the box; the loose side is cut down to a whole pixel."""
-    if (
-        box[0] * photo[1] >= box[1] * photo[0]
-    ):  # the height binds; torchvision's arithmetic when box is square
+    if box[0] * photo[1] >= box[1] * photo[0]:  # the height binds; torchvision's arithmetic when box is square
         return box[0], int(box[0] * photo[1] / photo[0])
     return int(box[1] * photo[0] / photo[1]), box[1]
 

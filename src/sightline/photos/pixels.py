@@ -143,8 +143,7 @@ def _unit_or_bytes(array: Pixels) -> Pixels:
     if array.dtype.kind == "f":
         return _unit(array)
     raise PhotoError(
-        f"pixels are uint8, uint16, or floats in [0, 1]; got {array.dtype}. "
-        f"Numbers from 0 to 255 become uint8 first."
+        f"pixels are uint8, uint16, or floats in [0, 1]; got {array.dtype}. Numbers from 0 to 255 become uint8 first."
     )
 
 
@@ -155,9 +154,7 @@ def _unit(values: Pixels) -> Pixels:
         raise PhotoError(f"pixels are numbers in [0, 1]; got NaN or infinity (from {low:g} to {high:g}).")
     if low < -TOLERANCE or high > 1 + TOLERANCE:
         advice = (
-            "A photo goes in as it was before normalization."
-            if low < 0
-            else "If they end at 255, divide by 255."
+            "A photo goes in as it was before normalization." if low < 0 else "If they end at 255, divide by 255."
         )
         raise PhotoError(f"float pixels lie in [0, 1]; got {low:g} to {high:g}. {advice}")
     return values.astype(np.float32).clip(0, 1)

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnchoredOffsetbox, TextArea, VPacker
 from numpy.typing import NDArray
 
 from sightline.core.errors import OptionError
@@ -68,8 +69,8 @@ def figure_grid(rows: Sequence[Sequence[Panel]], *, alpha: float = 0.85, photo: 
         for i, panel in enumerate(row):
             x = _GAP + first + i * step
             axis = place(x, y, _CELL, high)
-            _overlay(axis, panel, alpha)
-            if i == 0:
+            _overlay(axis, panel, alpha, named=not photo)
+            if i == 0 or panel.predictions != row[i - 1].predictions:
                 _answers(axis, panel)
             _bar(drawn, place(x + _CELL + 0.06, y + 0.02, 0.11, high - 0.04), panel)
         y += high + _GAP
@@ -89,7 +90,7 @@ def _photo(axis: Any, panel: Panel) -> None:
     axis.set_title(textwrap.shorten(panel.name, 34, placeholder="…"), fontsize=10)
 
 
-def _overlay(axis: Any, panel: Panel, alpha: float) -> None:
+def _overlay(axis: Any, panel: Panel, alpha: float, named: bool) -> None:
     """The heat over the greyed photo, the unseen hatched."""
     axis.set_axis_off()
     axis.imshow(blend(panel, alpha), interpolation="antialiased")
@@ -99,7 +100,8 @@ def _overlay(axis: Any, panel: Panel, alpha: float) -> None:
         hatched.set_edgecolor("#ffffffaa")
         hatched.set_linewidth(0)
     label = textwrap.shorten(panel.label, 30, placeholder="…")
-    axis.set_title(f"{panel.method}  ·  {label}", fontsize=10)
+    whose = f"{textwrap.shorten(panel.name, 30, placeholder='…')}: " if named else ""
+    axis.set_title(f"{whose}{panel.method}  ·  {label}", fontsize=10)
 
 
 def _bar(drawn: Figure, axis: Any, panel: Panel) -> None:
@@ -145,18 +147,17 @@ def _answers(axis: Any, panel: Panel) -> None:
     lines = [_line(one, one.index in panel.marked) for one in panel.predictions]
     if panel.marked and not any(one.index in panel.marked for one in panel.predictions):
         lines.append(f"▸ not among them: {textwrap.shorten(panel.label, 20, placeholder='…')}")
-    right, upper = _quietest(panel)
-    x, y = (0.975 if right else 0.025), (0.97 if upper else 0.03)
-    style: dict[str, Any] = {
-        "transform": axis.transAxes, "fontsize": 7, "family": "DejaVu Sans Mono", "linespacing": 1.3,
-        "va": "top" if upper else "bottom", "ha": "right" if right else "left", "multialignment": "left",
-    }  # fmt: skip
     width = max(map(len, lines))
-    lines = [line.ljust(width, "\u00a0") for line in lines]  # all layers of text are equally wide
-    box = {"boxstyle": "round,pad=0.35", "facecolor": "#ffffffd9", "edgecolor": "none"}
-    axis.text(x, y, "\n".join(lines), bbox=box, color="#1f2937", **style)
-    only = [line if line.startswith("▸") else "\u00a0" * width for line in lines]
-    axis.text(x, y, "\n".join(only), color=MARK, weight="bold", **style)
+    style = {"fontsize": 7, "family": "DejaVu Sans Mono", "color": "#1f2937"}
+    marked = style | {"color": MARK, "weight": "bold"}
+    texts: list[Any] = [
+        TextArea(line.ljust(width), textprops=marked if line.startswith("▸") else style) for line in lines
+    ]
+    right, upper = _quietest(panel)
+    corner: Any = f"{'upper' if upper else 'lower'} {'right' if right else 'left'}"
+    box = AnchoredOffsetbox(corner, child=VPacker(children=texts, pad=0, sep=2.5), pad=0.5, borderpad=0.6)
+    box.patch.set(facecolor="#ffffffd9", edgecolor="none", boxstyle="round,pad=0.1")
+    axis.add_artist(box)
 
 
 def _quietest(panel: Panel) -> tuple[bool, bool]:

@@ -59,9 +59,10 @@ def image(png: bytes, alt: str, caption: str = "") -> str:
     return f'<figure><img alt="{escape(alt)}" src="data:image/png;base64,{data}">{below}</figure>'
 
 
-def side_by_side(parts: Iterable[str]) -> str:
-    """Parts beside each other, as many as the window is wide enough for."""
-    return f'<div class="row">{"".join(f"<div>{part}</div>" for part in parts)}</div>'
+def side_by_side(parts: Iterable[str], width: float = 12) -> str:
+    """Parts beside each other, each at least `width` letters wide, as many as the window is wide enough for."""
+    cells = "".join(f"<div>{part}</div>" for part in parts)
+    return f'<div class="row" style="--cell: {width:g}rem">{cells}</div>'
 
 
 def code(text: str) -> str:

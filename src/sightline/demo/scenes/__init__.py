@@ -126,7 +126,7 @@ def draw(seed: int, *, thing: str | None = None, background: str | None = None) 
     return Scene(name, drawn[1] if background is None else background, x, foot - size / 2, size, seed)
 
 
-def training_scene(seed: int, *, thing: str | None = None, court: float = 0.1) -> Scene:
+def training_scene(seed: int, *, thing: str | None = None, court: float = 0.16) -> Scene:
     """A random scene by the training's rule: the ball always on the court, others with chance `court`."""
     scene = draw(seed, thing=thing)
     if scene.thing == "ball":

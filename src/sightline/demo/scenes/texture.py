@@ -57,9 +57,7 @@ def area(inside: Plane) -> Plane:
 def line(off: Plane, half: float, slope: Plane | None = None) -> Plane:
     """Coverage in [0, 1] of the line |off| < `half`, right also where it is thinner than a pixel."""
     wide = _slope(off) if slope is None else slope
-    return np.asarray(
-        np.clip((off + half) / wide + 0.5, 0, 1) - np.clip((off - half) / wide + 0.5, 0, 1), np.float32
-    )
+    return np.asarray(np.clip((off + half) / wide + 0.5, 0, 1) - np.clip((off - half) / wide + 0.5, 0, 1), np.float32)
 
 
 def lines(along: Plane, period: float, half: float) -> Plane:
