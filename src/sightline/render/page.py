@@ -13,7 +13,7 @@ from sightline.render.panel import Panel
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1f2937; --soft: #6b7280; --line: #e5e7eb; --mark: #c2410c; --doubt: #92400e; }
-body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); max-width: 62rem; margin: 2.5rem auto; padding: 0 1.2rem; }
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); max-width: 70rem; margin: 2.5rem auto; padding: 0 1.2rem; }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; } h2 { font-size: 1.25rem; margin: 2.4rem 0 .4rem; }
 p { margin: .5rem 0; max-width: 46rem; } .lead { font-size: 1.1rem; color: #374151; }
 img { max-width: 100%; height: auto; display: block; } figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .9rem; }
