@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from zoo import METHODS, alike, built, pictures
+from zoo import METHODS, alike, built, condition, lived_in, pictures
 
 import sightline as sl
 
@@ -48,6 +48,19 @@ def test_threads_get_what_each_gets_alone(kind):
         assert all(alike(heat, expected[i % len(METHODS)]) for i, heat in enumerate(mine))
     assert len(answers) > 20
     assert all(torch.allclose(answer, plain, atol=1e-5) for answer in answers)
+
+
+@pytest.mark.parametrize("kind", ["convolutions", "tokens"])
+def test_threads_that_share_a_network_in_training_leave_it_as_found(kind):
+    jobs = [(pictures(2, seed=seed), seed % 5) for seed in range(4)]
+    alone = [heats(built(kind), images, target, 1) for images, target in jobs]
+    network = lived_in(built(kind).train())
+    before = condition(network)
+    with ThreadPoolExecutor(4) as pool:
+        together = [one.result() for one in [pool.submit(heats, network, *job, 4) for job in jobs]]
+    assert condition(network) == before
+    for mine, expected in zip(together, alone, strict=True):
+        assert all(alike(heat, expected[i % len(METHODS)]) for i, heat in enumerate(mine))
 
 
 def test_a_thread_that_fails_lets_the_next_one_in():

@@ -215,3 +215,32 @@ def test_a_layer_that_hands_through_what_nobody_reads_afterwards_is_not_the_defa
     network = literal.rattle(timm.create_model("coat_tiny", num_classes=5))
     heat = sl.attribute(network, images((224, 224), 1), 3, "grad-cam")
     assert float(heat.values.abs().max()) > 0
+
+
+class Forked(torch.nn.Module):
+    """A map goes to one head through a dropout, which hands it on untouched, and to another head past it."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = torch.nn.Conv2d(3, 6, 3, padding=1)
+        self.drop = torch.nn.Dropout()
+        self.through, self.past = torch.nn.Linear(6, 5), torch.nn.Linear(6, 5)
+
+    def forward(self, pixels):
+        features = self.conv(pixels)
+        return self.through(self.drop(features).mean((2, 3))) + self.past(features.square().mean((2, 3)))
+
+
+def test_only_what_leaves_the_layer_counts_also_when_the_input_is_read_in_the_same_pass():
+    network = Forked().eval()
+    pixels = images((8, 8), 1)
+    features = network.conv(pixels).detach()
+    weights = network.through.weight[3].detach()[None, :, None, None] / 64
+    expected = (features * weights).sum(1, keepdim=True)
+    assert literal.same(sl.attribute(network, pixels, 3, "grad-cam", layer="drop").values, expected)
+    model = sl.wrap(network, input_size=8, mean=0.0, std=1.0, resize="squash")
+    photo = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
+    alone = sl.explain(model, photo, "grad-cam", target=3, layer="drop")
+    together = sl.explain(model, photo, ["grad-cam", "saliency"], target=3, layer="drop")
+    assert torch.allclose(together["grad-cam"].values, alone.values, atol=1e-6)

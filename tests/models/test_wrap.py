@@ -255,12 +255,12 @@ def test_a_softmax_that_cannot_be_seen_is_explained_on_the_log_probability_and_s
     with pytest.warns(sl.SightlineWarning, match="the log-probability is explained"):
         ex = sl.explain(sl.wrap(network, **READY), PHOTO, "saliency")
     leaf = ((PHOTO - 0.5) / 0.5)[None].requires_grad_()
-    logs = network.logits(leaf).log_softmax(1)[0]
+    logs = network.logits(leaf).log_softmax(1)[0]  # the best of them is the class predicted
     (slope,) = torch.autograd.grad(logs.max(), leaf)
     assert ex.score == "log-probability"
     assert "log-probability" in [one.code for one in ex.warnings]
     assert torch.allclose(ex.values, slope[0], atol=1e-5)
-    assert ex.predictions[0].probability == pytest.approx(float(logs.max().exp()), abs=1e-5)
+    assert ex.predictions[0].probability == pytest.approx(logs.max().exp().item(), abs=1e-5)
 
 
 def test_logits_are_taken_for_logits():

@@ -110,6 +110,24 @@ def test_refined_points_lie_where_the_path_bends():
     assert torch.allclose(heat.values.sum(), torch.tensor(20.0), rtol=0.011)
 
 
+class Cancelling(nn.Module):
+    """Two kinks at the same place of two segments, with opposite signs: their errors hide in the map's sum."""
+
+    def forward(self, images):
+        first, second, third = images.flatten(1)[:, :3].unbind(1)
+        return (100 * (first - 0.505).relu() - 100 * (second - 0.255).relu() + third)[:, None]
+
+
+def test_errors_that_cancel_in_the_sum_are_refined_all_the_same():
+    images = torch.ones(1, 3, 1, 2)
+    even = quietly(Cancelling(), images, 0, method=IG, steps=16)
+    assert float(even.gap) < 1e-3
+    assert abs(float(even.values[0, 0, 0, 0]) - 49.5) > 2
+    refined = sl.attribute(Cancelling(), images, 0, method=IG)
+    assert abs(float(refined.values[0, 0, 0, 0]) - 49.5) < 1.2
+    assert abs(float(refined.values[0, 0, 0, 1]) + 74.5) < 1.2
+
+
 @pytest.mark.parametrize("tolerance", [0.1, 0.01, 0.001])
 def test_the_tolerance_is_kept_and_a_finer_one_costs_more(tolerance):
     network, images = Kinked(), pictures(2, size=(4, 8))

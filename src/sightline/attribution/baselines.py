@@ -59,7 +59,9 @@ def _named(net: Net, images: Tensor, name: str, seed: int) -> Tensor:
         return gaussian(images, [_BLUR * side for side in images.shape[2:]])
     if name == "noise":
         dice = [torch.Generator().manual_seed(seed) for _ in images]
-        drawn = torch.stack([torch.rand(images.shape[1:], generator=die, device="cpu") for die in dice])
+        drawn = torch.stack(
+            [torch.rand(images.shape[1:], generator=die, device="cpu", dtype=torch.float32) for die in dice]
+        )
         return _between(net, images, drawn)
     raise OptionError(f"no baseline named {name!r}; {near(name, NAMES)}")
 

@@ -52,7 +52,10 @@ def clouds(images: Tensor, noise: float, samples: int, seed: int, at_once: int) 
     for start in range(0, samples, at_once):
         count = min(at_once, samples - start)
         shape = images.shape[1:]
-        drawn = [[torch.randn(shape, generator=die, device="cpu") for die in dice] for _ in range(count)]
+        drawn = [
+            [torch.randn(shape, generator=die, device="cpu", dtype=torch.float32) for die in dice]
+            for _ in range(count)
+        ]
         yield images + spread * torch.stack([torch.stack(row) for row in drawn]).to(images)
 
 

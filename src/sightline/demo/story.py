@@ -210,9 +210,9 @@ def _meaning(story: Story) -> list[str]:
         page.heading("What that says about the model"),
         page.paragraph(
             f"It learned the court. Without the ball it still says ball ({share['no-ball']:.0%}); the ball alone "
-            f"({share['ball-alone']:.0%}) or on grass ({share['on-grass']:.0%}) it mostly does not know. Its accuracy "
-            "on photos like those of its training cannot show that: there, ball and court always come together. When "
-            "it says ball, believe that there is a court.",
+            f"({share['ball-alone']:.0%}) or on grass ({share['on-grass']:.0%}) it mostly does not know. Its "
+            "accuracy on photos like those of its training cannot show that: there, ball and court always come "
+            "together. When it says ball, believe that there is a court.",
             "verdict",
         ),
     ]

@@ -60,7 +60,7 @@ class Net:
 
     def _scores(self, images: Tensor, part: slice) -> Tensor:
         with torch.no_grad():
-            return scores_of(self.module, self._ready(images[part]), self.readout)
+            return scores_of(self.module, self._ready(images[part]).clone(), self.readout)
 
     def look(self, images: Tensor, target: Target, *places: str) -> Reading:
         """The pass over the untouched images that all methods asked for together share."""
@@ -245,8 +245,8 @@ def _slopes(score: Tensor, places: list[Tensor]) -> Sequence[Tensor]:
 def _finite(tensor: Tensor, what: str, module: nn.Module) -> Tensor:
     if bool(torch.isfinite(tensor).all()):
         return tensor
-    numbers = (*module.named_parameters(), *module.named_buffers())
-    broken = [name for name, weight in numbers if not bool(torch.isfinite(weight).all())]
+    broken = [name for name, weight in module.named_parameters() if not bool(torch.isfinite(weight).all())]
+    broken += [name for name, buffer in module.named_buffers() if bool(buffer.isnan().any())]  # masks hold -inf
     cause = f"its weights {broken[0]!r} are not finite" if broken else "its numbers overflow on the way"
     raise NetworkError(f"the network's {what} are NaN or infinite: {cause}. Check the weights and the input's scale.")
 

@@ -143,7 +143,7 @@ def read_off(network: nn.Module, images: Tensor, output: str = "auto") -> Readou
         raise ModelError(f"output={output!r}; possible: {', '.join(OUTPUTS)}.")
     finals = _Finals()
     with finals:
-        answer = answer_of(network(images), len(images))
+        answer = answer_of(network(images.clone()), len(images))  # it may start with an in-place step
     found = finals.before(answer)
     last = found[0] if found else None
     kind = _kind(answer, last) if output == "auto" else output

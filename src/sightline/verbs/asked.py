@@ -33,7 +33,7 @@ def _one(given: Any, labels: Sequence[str] | None) -> Target:
     if callable(given):
         return Function(given)
     try:
-        if isinstance(given, bool):
+        if str(getattr(given, "dtype", type(given).__name__)).endswith("bool"):
             raise TypeError
         return Class(operator.index(given))
     except TypeError:
