@@ -41,8 +41,10 @@ def test_threads_get_what_each_gets_alone(kind):
     with ThreadPoolExecutor(3) as pool:
         asking = pool.submit(ask)
         running = [pool.submit(heats, network, *job, 8) for job in jobs]
-        together = [one.result() for one in running]
-        done.set()
+        try:
+            together = [one.result() for one in running]
+        finally:
+            done.set()
         asking.result()
     for mine, expected in zip(together, alone, strict=True):
         assert all(alike(heat, expected[i % len(METHODS)]) for i, heat in enumerate(mine))

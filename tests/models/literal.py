@@ -29,10 +29,15 @@ def first(output):
 def outputs(network, images, *layers):
     """What the layers put out, (the first tensor of a tuple), and the network's answer."""
     seen = {}
-    hooks = [
-        network.get_submodule(name).register_forward_hook(lambda _m, _i, out, name=name: seen.update({name: out}))
-        for name in layers
-    ]
+
+    def keep(name):
+        def hook(_module, _inputs, output):
+            seen[name] = output
+            return output.clone() if isinstance(output, torch.Tensor) else None  # DenseNet's next step is in place
+
+        return hook
+
+    hooks = [network.get_submodule(name).register_forward_hook(keep(name)) for name in layers]
     try:
         answer = network(images)
     finally:

@@ -385,7 +385,7 @@ def test_what_can_go_wrong_with_a_factory_is_said(own, tmp_path):
         f"{own}:netwrk": "has no 'netwrk'; did you mean 'network'",
         f"{own}:network": "unknown input size; give input_size=224",
         "no_such_module_here:network": "cannot import 'no_such_module_here'.*Is it on the path",
-        ":network": "no model|cannot import",
+        ":network": "no model|cannot import|importing",
         f"{own}:": "has no ''",
     }
     for source, said in wrong.items():

@@ -40,7 +40,10 @@ def _baseline(net: Net, images: Tensor, given: Any, seed: int) -> Tensor:
         if len(given) != images.shape[1]:
             raise OptionError(f"baseline={given} names {len(given)} channels; the input has {images.shape[1]}.")
         return _between(net, images, torch.tensor(given, dtype=torch.float32))
-    image = torch.as_tensor(given).to(images)
+    try:
+        image = torch.as_tensor(given).to(images)
+    except (TypeError, ValueError, RuntimeError):
+        raise OptionError(f"baseline={given!r} is no image; {near('', NAMES)}") from None
     if image.shape not in (images.shape, images.shape[1:]):
         expected = tuple(images.shape[1:])
         raise OptionError(f"a baseline of shape {tuple(image.shape)}; the input takes {expected}.")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sightline.attribution.catalog import Explainer, Method, method, methods
-from sightline.core.errors import OptionError, TargetError, near
+from sightline.core.errors import MethodError, OptionError, TargetError, near
 from sightline.core.heats import Heat, Warning
 from sightline.core.targets import Classes, Output, Predicted, Target
 from sightline.network.net import Net
@@ -51,6 +51,9 @@ class Outcome:
 
 def run(net: Net, images: Tensor, target: Target | None, bound: Sequence[Bound], layer: str | None = None) -> Outcome:
     """Run methods over images (B, C, *spatial); those that read the untouched images share one pass."""
+    if layer is not None:
+        net.layer(layer)
+    _check_needs(net, images, bound, layer)
     places = dict.fromkeys(place for one in bound for place in one.method.reads)
     net.plan = tuple((layer or net.default_layer(images)) if place == "layer" else place for place in places)
     first = target or _predicted(net)
@@ -58,6 +61,20 @@ def run(net: Net, images: Tensor, target: Target | None, bound: Sequence[Bound],
     fixed = _fix(first, scores)
     heats = {one.method.id: noted(net, drive(one.explainer(net, images, fixed)), one) for one in bound}
     return Outcome(heats, fixed, scores)
+
+
+def _check_needs(net: Net, images: Tensor, bound: Sequence[Bound], layer: str | None) -> None:
+    """Refuse a method whose layer would have to be found in a network that has none."""
+    for one in bound:
+        if "layer" in one.method.needs and layer is None:
+            missing = one.method.needs & {"gradients", "layer"} - offered(net, images)
+            if missing:
+                lacking = " and ".join(sorted(missing))
+                able = ", ".join(other.id for other in supported(net, images)) or "none of the others"
+                raise MethodError(
+                    f"{one.method.id} needs {lacking}: a map inside the network, which this one does not have. "
+                    f"Possible here: {able}."
+                )
 
 
 def _predicted(net: Net) -> Target:
@@ -128,10 +145,15 @@ def _doubts(heat: Heat, image: int, bound: Bound) -> Iterator[Warning]:
         yield Warning("completeness-gap", message)
 
 
+def offered(net: Net, images: Tensor) -> set[str]:
+    """What this network has of what methods need."""
+    trace = net.trace(images)
+    if not trace.differentiable:
+        return set()
+    return {"gradients", "layer"} if trace.maps() else {"gradients"}
+
+
 def supported(net: Net, images: Tensor) -> Iterator[Method]:
     """The methods whose needs this network meets, in the catalog's order."""
-    trace = net.trace(images)
-    has = {"gradients"} if trace.differentiable else set()
-    if trace.differentiable and any(s.layout is not None and s.layout.cells > 1 and s.usable for s in trace.steps):
-        has.add("layer")
+    has = offered(net, images)
     return (one for one in methods() if one.needs <= has)

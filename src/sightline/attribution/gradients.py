@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sightline.core.errors import MethodError, OptionError
+from sightline.core.checks import number, whole
+from sightline.core.errors import MethodError
 from sightline.core.heats import Heat
 from sightline.core.targets import Target
 from sightline.network.net import INPUT, Net, passes
@@ -33,8 +34,8 @@ def smoothgrad(
 
     `noise`: standard deviation as a share of each image's range, 0.1 to 0.2 in the paper; `samples`: copies.
     """
-    if samples < 1 or noise < 0:
-        raise OptionError(f"samples={samples}, noise={noise}; samples has to be 1 or more, noise 0 or more.")
+    whole("samples", samples, 1)
+    number("noise", noise)
     mean = RunningMean()
     for cloudy in clouds(images, noise, samples, seed, max(1, net.chunk // len(images))):
         rows = torch.arange(len(images)).repeat(len(cloudy))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sightline.attribution.baselines import baselines
 from sightline.attribution.gradients import additive
-from sightline.core.errors import OptionError
+from sightline.core.checks import number, whole
 from sightline.core.heats import Heat
 from sightline.core.targets import Target
 from sightline.network.net import INPUT, Net
@@ -41,9 +41,9 @@ def integrated_gradients(
     uniform segments instead. `baseline`: see `baselines`; several are averaged.
     """
     additive(target, "integrated-gradients")
-    if not tolerance > 0 or budget < 2 or (steps is not None and steps < 1):
-        raise OptionError(f"tolerance={tolerance}, budget={budget}, steps={steps}: all have to be positive.")
-    segments = steps or min(_FIRST, budget - 1)
+    number("tolerance", tolerance, above=0)
+    whole("budget", budget, 2)
+    segments = (steps is not None and whole("steps", steps, 1)) or min(_FIRST, budget - 1)
     starts = baselines(net, images, baseline, seed).transpose(0, 1)
     paths = [
         [_Path(image, start, segments, steps is None) for start in column]

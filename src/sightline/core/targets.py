@@ -56,6 +56,13 @@ class Target(Protocol):
         return self * factor
 
 
+_POOL: dict[int, Callable[..., Tensor]] = {
+    1: F.adaptive_avg_pool1d,
+    2: F.adaptive_avg_pool2d,
+    3: F.adaptive_avg_pool3d,
+}
+
+
 def _parts(target: Target) -> tuple[tuple[float, Target], ...]:
     return target.parts if isinstance(target, Sum) else ((1.0, target),)
 
@@ -113,7 +120,8 @@ class Predicted(Target):
     """The class that the network itself ranks first; fixed on the untouched image, never moved afterwards."""
 
     def read(self, seen: Seen) -> Tensor:
-        return _flat(seen.scores, self).amax(1)
+        scores = _flat(seen.scores, self)
+        return scores.gather(1, scores.argmax(1, keepdim=True))[:, 0]  # amax would share a tie's gradient
 
 
 @dataclass(frozen=True)
@@ -204,10 +212,9 @@ class Region(Target):
             )
         plane = scores[:, _index(self.index, scores.shape[1], "class")]
         mask = torch.as_tensor(self.mask).to(plane)
-        if mask.ndim != plane.ndim - 1:
+        if mask.ndim != plane.ndim - 1 or mask.ndim not in _POOL:
             raise TargetError(f"a mask of shape {tuple(mask.shape)} does not fit {tuple(plane.shape[1:])}.")
-        grid: Any = tuple(plane.shape[1:])
-        weight = F.adaptive_avg_pool2d(mask[None, None], grid)[0, 0] if mask.ndim == 2 else mask
+        weight = _POOL[mask.ndim](mask[None, None], tuple(plane.shape[1:]))[0, 0]
         if not bool(weight.sum() > 0):
             raise TargetError("the mask is empty: it selects nothing of the output.")
         return (plane * weight).flatten(1).sum(1) / weight.sum()
@@ -261,7 +268,7 @@ class PerImage(Target):
             mine = (seen.rows == image).nonzero()[:, 0].to(seen.scores.device)
             layers = {name: acts[mine] for name, acts in seen.layers.items()}
             part = Seen(seen.scores[mine], layers, seen.rows[seen.rows == image])
-            score = score.index_put((mine,), self.targets[image].read(part))
+            score = score.index_put((mine,), self.targets[image].read(part).to(score))
         return score
 
     def turn(self, gradient: Tensor) -> Tensor:

@@ -60,6 +60,7 @@ def layout_of(
     ndim, shape = len(spatial), tuple(output.shape)
     if len(shape) == ndim + 2 and shape[0] == 1:
         last = isinstance(module, nn.LayerNorm) and module.normalized_shape == shape[-1:] != shape[1:2]
+        last = last or (ndim == 1 and shape[1:2] in grids and shape[2:] not in grids)  # a signal's tokens
         if not last and _proportional(shape[2:], spatial):
             return Layout("first", shape[2:])
         if _proportional(shape[1:-1], spatial):

@@ -17,7 +17,7 @@ from sightline.core.heats import Passes, Seen, Warning
 from sightline.core.targets import Target
 from sightline.network.hooks import borrow, device_of, dtype_of, record
 from sightline.network.layouts import Layout
-from sightline.network.readout import Readout, read_off, scores_of
+from sightline.network.readout import Readout, StaleReadoutError, finite, read_off, scores_of
 from sightline.network.trace import Trace, trace
 
 INPUT = ""  # the place that is the network's input; other places are layers
@@ -46,6 +46,7 @@ class Net:
     module: nn.Module
     facts: Facts
     readout: Readout
+    output: str
     levels: tuple[Tensor, Tensor]
     chunk: int = 8
     plan: tuple[str, ...] = ()
@@ -56,11 +57,21 @@ class Net:
     def scores(self, images: Tensor) -> Tensor:
         """(N, K, ...) scores of images (N, C, *spatial), without a gradient."""
         parts = list(self._in_chunks(len(images), partial(self._scores, images)))
-        return _finite(torch.cat(parts), "scores", self.module)
+        return finite(torch.cat(parts), "scores", self.module)
 
     def _scores(self, images: Tensor, part: slice) -> Tensor:
         with torch.no_grad():
-            return scores_of(self.module, self._ready(images[part]).clone(), self.readout)
+            return self._answer(self._ready(images[part]).clone())
+
+    def _answer(self, images: Tensor) -> Tensor:
+        """The scores; a readout that the network has outgrown is found out anew."""
+        try:
+            return scores_of(self.module, images, self.readout)
+        except StaleReadoutError:
+            key = ("readout", self.output)
+            self.facts.forget(key)
+            self.readout = self.facts.know(key, lambda: _read_off(self.module, images.detach(), self.output))
+            return scores_of(self.module, images, self.readout, sure=True)
 
     def look(self, images: Tensor, target: Target, *places: str) -> Reading:
         """The pass over the untouched images that all methods asked for together share."""
@@ -79,7 +90,7 @@ class Net:
         NetworkError for numbers that are not finite.
         """
         rows = torch.arange(len(images)) if rows is None else rows
-        layers = {name: self._layer(name) for name in (*places, *target.layers) if name != INPUT}
+        layers = {name: self.layer(name) for name in (*places, *target.layers) if name != INPUT}
         layouts = {name: self.layout(images, name) for name in layers}
         run = partial(self._gradients, images, target, tuple(places), rows, layers, layouts)
         return _joined(list(self._in_chunks(len(images), run)))
@@ -96,14 +107,14 @@ class Net:
     ) -> Reading:
         leaf = self._ready(images[part]).detach().requires_grad_(INPUT in places)
         with record(layers) as seen:
-            scores = scores_of(self.module, leaf.clone(), self.readout)
-        _finite(scores, "scores", self.module)
+            scores = self._answer(leaf.clone())
+        finite(scores, "scores", self.module)
         maps = {name: _plain(calls[-1], layouts[name]) for name, calls in seen.items() if calls}
         score = _one_each(target.read(Seen(scores, maps, rows[part])), target, len(leaf))
         at = {place: [leaf] if place == INPUT else seen[place] for place in places}
         _reached(at, score, scores)
         flat = [tensor for place in places for tensor in at[place]]
-        slopes = iter(_finite(g, "gradients", self.module) for g in _slopes(score, flat))
+        slopes = iter(finite(g, "gradients", self.module) for g in _slopes(score, flat))
         acts, grads = {}, {}
         for place in places:
             layout = layouts.get(place)
@@ -125,7 +136,10 @@ class Net:
         """How layer `name` is laid out for these images; None where it holds no map of them."""
         return self.trace(images).layout(name)
 
-    def _layer(self, name: str) -> nn.Module:
+    def layer(self, name: str) -> nn.Module:
+        """The module of that name. Raises LayerError with near misses."""
+        if not isinstance(name, str):
+            raise LayerError(f"a layer is given by its name; {name!r} is a {type(name).__name__}.")
         try:
             layer = self.module.get_submodule(name)
         except AttributeError:
@@ -180,13 +194,19 @@ def lend(
         facts = Facts.about(module)
         readout = facts.know(("readout", output), lambda: _read_off(module, images[:chunk], output))
         black_and_white = levels or (torch.zeros(channels), torch.ones(channels))
-        yield Net(module, facts, readout, black_and_white, chunk)
+        yield Net(module, facts, readout, output, black_and_white, chunk)
 
 
 def _read_off(module: nn.Module, images: Tensor, output: str) -> Readout:
     ready = images.to(device_of(module), dtype_of(module) or images.dtype)
     with torch.no_grad():
-        return read_off(module, ready, output)
+        while True:
+            try:
+                return read_off(module, ready, output)
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error) or len(ready) == 1:
+                    raise
+                ready = ready[: len(ready) // 2]
 
 
 class Facts:
@@ -214,6 +234,10 @@ class Facts:
         found: Found = self._found[key]
         return found
 
+    def forget(self, key: object) -> None:
+        """Make the fact of that key be found out again."""
+        self._found.pop(key, None)
+
 
 def _plain(tensor: Tensor, layout: Layout | None) -> Tensor:
     return tensor if layout is None else layout.apply(tensor)
@@ -227,9 +251,11 @@ def _one_each(score: Tensor, target: Target, count: int) -> Tensor:
 
 def _reached(at: dict[str, list[Tensor]], score: Tensor, scores: Tensor) -> None:
     for place, tensors in at.items():
-        if place == INPUT and not score.requires_grad:
-            why = "this target does not depend on it" if scores.requires_grad else "the network is a black box"
-            raise MethodError(f"no gradient reaches the input: {why}. Use a method that needs no gradients.")
+        if place == INPUT and not (score.requires_grad or scores.requires_grad):
+            raise MethodError(
+                "this method needs gradients, and none reaches the input: the network is a black box. "
+                "Use a method that needs no gradients."
+            )
         if not tensors:
             raise LayerError(f"layer {place!r} did not run, or puts out no numbers that can be differentiated.")
 
@@ -238,17 +264,13 @@ def _slopes(score: Tensor, places: list[Tensor]) -> Sequence[Tensor]:
     """Gradients of each row's score; zeros where it does not depend on a place."""
     if not score.requires_grad:
         return [torch.zeros_like(place) for place in places]
-    found = torch.autograd.grad(score.sum(), places, allow_unused=True)
+    try:
+        found = torch.autograd.grad(score.sum(), places, allow_unused=True)
+    except RuntimeError as error:
+        if "inplace operation" not in str(error):
+            raise
+        raise NetworkError(f"the network overwrites numbers that its own gradient needs: {error}") from error
     return [torch.zeros_like(at) if g is None else g for at, g in zip(places, found, strict=True)]
-
-
-def _finite(tensor: Tensor, what: str, module: nn.Module) -> Tensor:
-    if bool(torch.isfinite(tensor).all()):
-        return tensor
-    broken = [name for name, weight in module.named_parameters() if not bool(torch.isfinite(weight).all())]
-    broken += [name for name, buffer in module.named_buffers() if bool(buffer.isnan().any())]  # masks hold -inf
-    cause = f"its weights {broken[0]!r} are not finite" if broken else "its numbers overflow on the way"
-    raise NetworkError(f"the network's {what} are NaN or infinite: {cause}. Check the weights and the input's scale.")
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -23,11 +23,13 @@ _KEYS = ("logits", "out", "output", "scores", "prediction", "pred")
 class Readout:
     """What the output means, and which last step is undone to get the score that is explained.
 
-    `final` is that step; "unknown" when the output was squashed by a step that was not seen.
+    `final` is that step; "unknown" when the output was squashed by a step that was not seen. `auto`: it was found
+    out, not told, and is found out again when the network changes.
     """
 
     output: Output
     final: Final | Literal["unknown"] | None = None
+    auto: bool = False
 
     @property
     def score(self) -> str:
@@ -54,19 +56,21 @@ class _Finals(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[tuple[Final, Tensor, Tensor]] = []
+        self.calls: list[tuple[Final, Tensor, Tensor, int]] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         for name in _FINALS:
             if getattr(func, "__name__", "") == name and isinstance(result, Tensor):
-                self.calls.append((name, args[0] if args else kwargs["input"], result))
+                self.calls.append((name, args[0] if args else kwargs["input"], result, result._version))
         return result
 
     def before(self, answer: Tensor) -> tuple[Final, Tensor] | None:
         """The last step that made `answer`, and what it was given; None when it was something else."""
-        for name, given, result in reversed(self.calls):
+        for name, given, result, version in reversed(self.calls):
+            if result._version != version:
+                continue  # changed in place afterwards: what it was given no longer says what came out
             same = result.data_ptr() == answer.data_ptr() and result.numel() == answer.numel()
             if result is answer or same:
                 return name, given.reshape_as(answer)
@@ -117,18 +121,26 @@ def _described(output: Any) -> str:
     return f"a {type(output).__name__}"
 
 
-def scores_of(network: nn.Module, images: Tensor, readout: Readout) -> Tensor:
-    """One pass: the scores (N, K, ...) of images (N, C, *spatial), before the final step where it is known."""
-    if readout.final is None:
-        return answer_of(network(images), len(images))
-    if readout.final == "unknown":
-        return readout.unsquash(answer_of(network(images), len(images)))
+class StaleReadoutError(Exception):
+    """The network ends in another step than it did when its output was read off."""
+
+
+def scores_of(network: nn.Module, images: Tensor, readout: Readout, *, sure: bool = False) -> Tensor:
+    """One pass: the scores (N, K, ...) of images (N, C, *spatial), before the final step where it is known.
+
+    Raises StaleReadoutError when the network seems to have changed since, unless the caller is `sure`.
+    """
+    if readout.final is None or readout.final == "unknown":
+        answer = answer_of(network(images), len(images))
+        if readout.auto and not sure and (_kind(answer, None) == "probabilities") != (readout.final == "unknown"):
+            raise StaleReadoutError
+        return answer if readout.final is None else readout.unsquash(answer)
     finals = _Finals()
     with finals:
         answer = answer_of(network(images), len(images))
     found = finals.before(answer)
-    if found is None:
-        raise NetworkError(f"the network no longer ends in the {readout.final} that it ended in before.")
+    if found is None or found[0] != readout.final:
+        raise StaleReadoutError
     _, score = found
     return score
 
@@ -146,18 +158,30 @@ def read_off(network: nn.Module, images: Tensor, output: str = "auto") -> Readou
         answer = answer_of(network(images.clone()), len(images))  # it may start with an in-place step
     found = finals.before(answer)
     last = found[0] if found else None
-    kind = _kind(answer, last) if output == "auto" else output
-    if output == "auto" and kind == "probabilities" and last is None:  # a photo's logits may sum to 1 by accident
+    finite(answer, "scores", network)
+    auto = output == "auto"
+    kind = _kind(answer, last) if auto else output
+    if auto and kind == "probabilities" and last is None:  # a photo's logits may sum to 1 by accident
         noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0), device="cpu").to(images)
         kind = _kind(answer_of(network(noise), len(noise)), None)
     if kind == "probabilities":
-        return Readout("probabilities", last if last in ("softmax", "log_softmax") else "unknown")
+        return Readout("probabilities", last if last in ("softmax", "log_softmax") else "unknown", auto)
     if kind == "multilabel":
         within = bool(((answer >= 0) & (answer <= 1)).all())
         return Readout("multilabel", "sigmoid" if last == "sigmoid" else "unknown" if within else None)
-    if output == "auto" and last == "log_softmax":
+    if auto and last == "log_softmax":
         return Readout("logits", "log_softmax")
-    return Readout("regression" if kind == "regression" else "logits")
+    return Readout("regression" if kind == "regression" else "logits", auto=auto)
+
+
+def finite(tensor: Tensor, what: str, module: nn.Module) -> Tensor:
+    """The tensor itself. Raises NetworkError where it is NaN or infinite, naming the weights that made it so."""
+    if bool(torch.isfinite(tensor).all()):
+        return tensor
+    broken = [name for name, weight in module.named_parameters() if not bool(torch.isfinite(weight).all())]
+    broken += [name for name, buffer in module.named_buffers() if bool(buffer.isnan().any())]  # masks hold -inf
+    cause = f"its weights {broken[0]!r} are not finite" if broken else "its numbers overflow on the way"
+    raise NetworkError(f"the network's {what} are NaN or infinite: {cause}. Check the weights and the input's scale.")
 
 
 def _kind(answer: Tensor, last: str | None) -> str:

@@ -43,9 +43,13 @@ class Trace:
                 return step.layout
         raise LayerError(f"no layer named {name!r} runs in this network; {near(name, self.names())}")
 
+    def maps(self) -> list[Step]:
+        """The layers that put out a map of features."""
+        return [step for step in self.steps if step.layout is not None and step.layout.cells > 1 and step.usable]
+
     def default(self) -> str:
         """The last map on which the score still depends, before the pooling. Raises LayerError without one."""
-        maps = [s for s in self.steps if s.layout is not None and s.layout.cells > 1 and s.usable]
+        maps = self.maps()
         for step in reversed(maps):
             if step.depends:
                 return step.name
