@@ -147,6 +147,12 @@ def test_answers_without_scores_are_described(method, images, answer):
     assert condition(network) == before
 
 
+@pytest.mark.parametrize("method", GRADIENT)
+def test_a_network_that_overwrites_what_its_gradient_needs_is_refused(method, images):
+    with pytest.raises(sl.NetworkError, match="overwrites numbers that its own gradient needs"):
+        explained(Answering(built(), lambda scores: scores.softmax(1).mul_(2)), images, method=method)
+
+
 def test_no_class_is_predicted_for_a_dense_output(method, images):
     with pytest.raises(sl.TargetError, match=r"targets.Region\(mask, index\)"):
         explained(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 5, 1)), images, None, method=method)

@@ -13,7 +13,14 @@ import sightline as sl
 pytestmark = pytest.mark.filterwarnings("ignore:every value is negative")
 SMALL = {"embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 5}
 WIDE = {"img_size": (64, 128), **SMALL}  # rows are not columns
-SWIN = {"img_size": (32, 64), "window_size": 4, "embed_dim": 16, "depths": (2, 2), "num_heads": (2, 4), "num_classes": 5}
+SWIN = {
+    "img_size": (32, 64),
+    "window_size": 4,
+    "embed_dim": 16,
+    "depths": (2, 2),
+    "num_heads": (2, 4),
+    "num_classes": 5,
+}
 VIT, DEIT = "vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224"
 
 # name, timm's name, its options, the input's size, the default layer, a literal reading of it
@@ -65,7 +72,9 @@ def check(network, size, layer, read):
     assert float(abs(ex.values).max()) > 0
 
 
-@pytest.mark.parametrize(("name", "options", "size", "layer", "read"), [row[1:] for row in TIMM], ids=[r[0] for r in TIMM])
+@pytest.mark.parametrize(
+    ("name", "options", "size", "layer", "read"), [row[1:] for row in TIMM], ids=[r[0] for r in TIMM]
+)
 def test_a_timm_network_is_read_at_the_last_grid_that_the_score_depends_on(name, options, size, layer, read):
     torch.manual_seed(0)
     check(literal.rattle(timm.create_model(name, pretrained=False, **options)), size, layer, read)

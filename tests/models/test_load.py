@@ -194,7 +194,10 @@ def without(state, *names):
     [
         (lambda s: without(s, "fc.bias"), "does not fit this network: 1 missing, such as fc.bias"),
         (lambda s: {**s, "head.bias": torch.zeros(3)}, "1 not in the network, such as head.bias"),
-        (lambda s: {**s, "fc.bias": torch.zeros(10)}, r"1 of another shape, such as fc.bias \(10,\) instead of \(1000,\)"),
+        (
+            lambda s: {**s, "fc.bias": torch.zeros(10)},
+            r"1 of another shape, such as fc.bias \(10,\) instead of \(1000,\)",
+        ),
         (lambda s: {f"module.{n}": t for n, t in s.items()}, r"\d+ missing, such as .*; \d+ not in the network"),
         (lambda _s: {}, r"\d+ missing"),
     ],
@@ -286,7 +289,7 @@ def test_weights_of_another_kind_are_refused(weights):
 
 # A user's own factory ---------------------------------------------------------------------------------------
 
-OWN = '''
+OWN = """
 import torch
 from torch import nn
 import sightline as sl
@@ -328,7 +331,7 @@ def nothing():
 
 def needs(argument):
     return network()
-'''
+"""
 
 
 @pytest.fixture
@@ -356,7 +359,9 @@ def test_a_factory_may_make_a_model_that_brings_everything(own):
     model = sl.load(f"{own}:model")
     assert (model.input_size, model.labels, model.mean) == ((8, 12), ("no", "yes"), (0.5, 0.5, 0.5))
     assert model.source == f"{own}:model"
-    with pytest.raises(sl.ModelError, match=r"made a Model, which has its own options; \['input_size'\] do not apply"):
+    with pytest.raises(
+        sl.ModelError, match=r"made a Model, which has its own options; \['input_size'\] do not apply"
+    ):
         sl.load(f"{own}:model", input_size=8)
 
 

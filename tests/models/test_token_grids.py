@@ -104,7 +104,9 @@ def test_a_cell_has_its_gradient_on_its_own_patch_and_nowhere_else(make, size, l
         sl.attribute(network, images, sl.targets.Unit(layer, 3, at=(0, columns)), "saliency")
 
 
-@pytest.mark.parametrize(("make", "size", "layer", "side"), [row[1:] for row in LOCAL[:4]], ids=[r[0] for r in LOCAL[:4]])
+@pytest.mark.parametrize(
+    ("make", "size", "layer", "side"), [row[1:] for row in LOCAL[:4]], ids=[r[0] for r in LOCAL[:4]]
+)
 def test_a_patch_that_changes_changes_its_own_cell(make, size, layer, side):
     """The same law from the other end, one pixel at a time, with the layer's output itself."""
     torch.manual_seed(0)
@@ -133,7 +135,9 @@ def applied(network, images, layer):
     return layout, layout.apply(output.detach())
 
 
-@pytest.mark.parametrize("options", [{"img_size": (32, 64), "window_size": 4}, {"img_size": (56, 112), "window_size": 7}])
+@pytest.mark.parametrize(
+    "options", [{"img_size": (32, 64), "window_size": 4}, {"img_size": (56, 112), "window_size": 7}]
+)
 @pytest.mark.parametrize(("block", "shifted"), [(0, False), (1, True)])
 def test_a_windowed_attention_is_put_back_where_swin_itself_puts_it(options, block, shifted):
     """What comes out of the attention in windows, the block un-windows and un-shifts, and hands to `drop_path1`."""

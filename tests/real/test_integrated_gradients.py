@@ -13,23 +13,27 @@ LEAST_COSINE, LARGEST_GAP = 0.995, 0.01
 BOTH = pytest.mark.parametrize("entry", [gallery.TINY, gallery.V1], ids=str)
 
 
-def dense(network, image, target):
-    """2,000 uniform steps from black, which is -1 in the units of these networks."""
-    return IntegratedGradients(network).attribute(
-        image.clone().requires_grad_(),
-        torch.full_like(image, -1.0),
-        target=target,
-        n_steps=2000,
-        method="riemann_trapezoid",
-        internal_batch_size=20,
-    ).detach()
+def dense(network, image, target, steps=2000):
+    """Uniform steps from black, which is -1 in the units of these networks."""
+    return (
+        IntegratedGradients(network)
+        .attribute(
+            image.clone().requires_grad_(),
+            torch.full_like(image, -1.0),
+            target=target,
+            n_steps=steps,
+            method="riemann_trapezoid",
+            internal_batch_size=20,
+        )
+        .detach()
+    )
 
 
-def check(model, entry, path):
+def check(model, entry, path, steps=2000):
     ex = sl.explain(model(entry), path, "integrated-gradients")
-    reference = dense(model(entry).network, gallery.tensor(entry, path), ex.target.index)[0].double()
+    reference = dense(model(entry).network, gallery.tensor(entry, path), ex.target.index, steps)[0].double()
     cosine = torch.cosine_similarity(ex.values.double().flatten(), reference.flatten(), 0)
-    assert cosine >= LEAST_COSINE
+    assert cosine >= LEAST_COSINE, (path.stem, float(cosine), ex.passes)
     assert ex.gap <= LARGEST_GAP
     assert abs(float(ex.values.double().sum() / reference.sum()) - 1) <= 0.03
 
@@ -37,6 +41,12 @@ def check(model, entry, path):
 @pytest.mark.parametrize("name", ["kitten", "dirk", "bunny_chicks"])
 def test_the_refined_map_is_the_dense_integral(model, photos, name):
     check(model, gallery.TINY, photos[name])
+
+
+@pytest.mark.parametrize("name", ["vince", "can_opener"])
+def test_the_sum_does_not_stop_the_refinement_before_the_map_is_right(model, photos, name):
+    """Here the signed sum cancels early: from 16 segments it stopped after 17 and 25 passes, at 0.981 and 0.993."""
+    check(model, gallery.V1, photos[name], steps=300)
 
 
 @pytest.mark.slow
@@ -70,7 +80,11 @@ def test_fixed_steps_are_captums_trapezoid(model, photos):
     image = gallery.tensor(gallery.TINY, photos["vince"])
     ours = sl.attribute(model(gallery.TINY), image, 430, "integrated-gradients", steps=9, tolerance=1.0)
     theirs = IntegratedGradients(model(gallery.TINY).network).attribute(
-        image.clone().requires_grad_(), torch.full_like(image, -1.0), target=430, n_steps=10, method="riemann_trapezoid"
+        image.clone().requires_grad_(),
+        torch.full_like(image, -1.0),
+        target=430,
+        n_steps=10,
+        method="riemann_trapezoid",
     )
     theirs = theirs.detach() * 10 / 9
     assert ours.passes == (10, 10)

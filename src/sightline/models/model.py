@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -141,15 +141,16 @@ def wrap(
     Raises ModelError, LayerError, NetworkError.
     """
     module = as_network(network)
-    size = (input_size, input_size) if isinstance(input_size, int) else tuple(input_size)
-    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
-        raise ModelError(f"input_size={input_size!r}; give a side in pixels, or (height, width).")
+    size = _size(input_size)
     if resize not in ("crop", "squash", "pad"):
         raise ModelError(f"resize={resize!r}; possible: 'crop', 'squash', 'pad'.")
     if output not in OUTPUTS:
         raise ModelError(f"output={output!r}; possible: {', '.join(OUTPUTS)}.")
-    if batch_size is not None and batch_size < 1:
-        raise ModelError(f"batch_size={batch_size}; it has to be 1 or more.")
+    for name, given in (("batch_size", 1 if batch_size is None else batch_size), ("channels", channels)):
+        if not _is_count(given):
+            raise ModelError(f"{name}={given!r}; it has to be 1 or more, a whole number.")
+    if isinstance(labels, str) or not isinstance(labels, Iterable | None):
+        raise ModelError(f"labels={labels!r}; give a list of names, one for each class.")
     if layer is not None:
         _check_layer(module, layer)
     if device is not None:
@@ -158,7 +159,7 @@ def wrap(
     fill = means or (0.5,) * channels
     return Model(
         module,
-        Geometry((size[0], size[1]), resize=resize, fill=fill),
+        Geometry(size, resize=resize, fill=fill),
         channels,
         means,
         deviations,
@@ -168,6 +169,17 @@ def wrap(
         batch_size,
         warnings=_unnormalized(network, mean, std),
     )
+
+
+def _is_count(given: object) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool) and given > 0
+
+
+def _size(given: Any) -> tuple[int, int]:
+    size = tuple(given) if isinstance(given, list | tuple) else (given, given)
+    if len(size) != 2 or not all(map(_is_count, size)):
+        raise ModelError(f"input_size={given!r}; give a side in pixels, or (height, width).")
+    return size
 
 
 def _unnormalized(network: Any, mean: Any, std: Any) -> tuple[Warning, ...]:
@@ -181,7 +193,10 @@ def _unnormalized(network: Any, mean: Any, std: Any) -> tuple[Warning, ...]:
 def _per_channel(what: str, given: float | Sequence[float] | None, channels: int) -> tuple[float, ...] | None:
     if given is None:
         return None
-    values = (float(given),) * channels if isinstance(given, int | float) else tuple(map(float, given))
+    try:
+        values = (float(given),) * channels if isinstance(given, int | float) else tuple(map(float, given))
+    except (TypeError, ValueError):
+        raise ModelError(f"{what}={given!r}; give a number, or one for each of {channels} channels.") from None
     if len(values) != channels:
         raise ModelError(f"{what}={given} has {len(values)} numbers for {channels} channels.")
     if what == "std" and not all(value > 0 for value in values):

@@ -68,7 +68,7 @@ def _factory(source: str) -> Callable[[], Any] | Any:
     module_name, _, attribute = source.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except Exception as error:  # the module is the user's: it may fail in any way
         raise ModelError(f"{source}: cannot import {module_name!r}: {error}. Is it on the path?") from error
     if not hasattr(module, attribute):
         names = [name for name in vars(module) if not name.startswith("_")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import torch
 from torch import nn
@@ -82,7 +81,7 @@ def _fetched(entry: Any, name: str) -> dict[str, Any]:
     """The published weights, from the cache or the web; tensors only."""
     try:
         state: dict[str, Any] = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (URLError, OSError, RuntimeError) as error:
+    except Exception as error:  # no network, a wrong hash, or a damaged file, which makes torch raise anything
         raise ModelError(
             f"the weights of torchvision/{name} are not at hand and could not be fetched ({error}). "
             "Without a network: the embedded model 'demo', weights=None for random ones, or a file of your own, "

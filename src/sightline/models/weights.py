@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path.name}: weights come as .safetensors, .pt or .pth.")
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # a damaged file makes the unpickler raise anything
         raise ModelError(
             f"{path.name} holds more than tensors, or is damaged; such a pickle can run any code and is not loaded. "
             "Save the network's state_dict() with safetensors."

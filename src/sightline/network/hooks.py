@@ -128,7 +128,8 @@ def record(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Tensor]]]
             tensor = first_tensor(output)
             if threading.get_ident() != thread or tensor is None or not tensor.is_floating_point():
                 return output
-            kept = tensor if tensor.requires_grad else tensor.detach().requires_grad_()
+            # a layer may hand on what it got: only what leaves it here is to count
+            kept = tensor.clone() if tensor.requires_grad else tensor.detach().requires_grad_()
             seen[name].append(kept)
             return _replaced(output, kept.clone())  # a later in-place ReLU must not edit what we keep
 
@@ -141,14 +142,16 @@ def record(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Tensor]]]
 
 
 @contextmanager
-def watch(network: nn.Module, look: Callable[[str, nn.Module, Any, Any], None]) -> Iterator[None]:
-    """Show what every module gets and puts out to `look(name, module, inputs, output)`, as the block runs them."""
+def watch(network: nn.Module, look: Callable[[str, nn.Module, Any, Tensor], Tensor]) -> Iterator[None]:
+    """Show every module to `look(name, module, inputs, output)` as it runs; what that returns goes on instead."""
     thread = threading.get_ident()
 
-    def hook_for(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            if threading.get_ident() == thread:
-                look(name, module, inputs, output)
+    def hook_for(name: str) -> Callable[..., Any]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+            tensor = first_tensor(output)
+            if threading.get_ident() != thread or tensor is None or not tensor.is_floating_point():
+                return output
+            return _replaced(output, look(name, module, inputs, tensor))
 
         return hook
 

@@ -66,7 +66,7 @@ def layout_of(
         if _proportional(shape[1:-1], spatial):
             return Layout("last", shape[1:-1])
     if len(shape) == 3 and ndim == 2 and shape[0] == 1:
-        return _tokens(shape[1], (spatial[0], spatial[1]), grids)
+        return _tokens((shape[1], shape[2]), (spatial[0], spatial[1]), grids)
     if len(shape) == 3 and ndim == 2:
         return _windows(network, name, shape, (spatial[0], spatial[1]), grids)
     return None
@@ -79,12 +79,17 @@ def _proportional(grid: tuple[int, ...], spatial: tuple[int, ...]) -> bool:
     return all(abs(cells - size * side) <= 1.0 + 0.1 * cells for cells, size in zip(grid, spatial, strict=True))
 
 
-def _tokens(count: int, spatial: tuple[int, int], grids: list[tuple[int, ...]]) -> Layout | None:
+def _tokens(shape: tuple[int, int], spatial: tuple[int, int], grids: list[tuple[int, ...]]) -> Layout | None:
     """Tokens (1, count, C): as many as a map seen before with a few in front, or else in the input's proportions."""
+    count, channels = shape
+    if channels == 1:
+        return None  # a pooled vector
     for prefix in range(min(_MOST_PREFIX_TOKENS + 1, count)):
         for grid in reversed(grids):
             if len(grid) == 2 and math.prod(grid) == count - prefix and math.prod(grid) > 1:
                 return Layout("tokens", grid, prefix)
+    if any(math.prod(grid) == channels for grid in grids):
+        return None  # a flattened map, (1, C, positions)
     for prefix in range(min(_MOST_PREFIX_TOKENS + 1, count)):
         fitting = _grid(count - prefix, spatial)
         if fitting is not None:

@@ -14,6 +14,9 @@ from sightline.network.layouts import Layout, layout_of
 from sightline.network.readout import answer_of
 
 
+_ATTENTION = ("attn", "self_attn", "attention", "self_attention")  # as timm and Hugging Face call such modules
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A layer as one pass showed it. `layout` is None where its output holds no map of the input."""
@@ -60,26 +63,39 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ran:
-    """A module that finished, and the tensors that it put out and was given."""
+    """A module that finished: what it put out, what it was given, and the first module that put out the same."""
 
     name: str
     module: nn.Module
     output: Tensor
     given: Tensor | None
+    same: str
+
+
+class _Recorder:
+    """Watches a pass. Each output goes on as a copy, so that a gradient tells what leaves that module, not others."""
+
+    def __init__(self) -> None:
+        self.ran: list[_Ran] = []
+        self._copies: dict[int, tuple[Tensor, int, str]] = {}
+
+    def look(self, name: str, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        copy, version, same = self._copies.get(id(output), (None, 0, name))
+        if copy is None or output._version != version:  # changed in place since: no longer the same
+            same = name
+        self.ran.append(_Ran(name, module, output, first_tensor(inputs), same))
+        copy = output.clone()
+        self._copies[id(copy)] = (copy, copy._version, same)
+        return copy
 
 
 def trace(network: nn.Module, image: Tensor) -> Trace:
     """Run `image` (1, C, *spatial) through a borrowed network once, forward and back."""
-    ran: list[_Ran] = []
-
-    def look(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        tensor = first_tensor(output)
-        if tensor is not None and tensor.is_floating_point():
-            ran.append(_Ran(name, module, tensor, first_tensor(inputs)))
-
+    recorder = _Recorder()
     leaf = image.detach().clone().requires_grad_()
-    with watch(network, look):
+    with watch(network, recorder.look):
         answer = answer_of(network(leaf.clone()), 1)
+    ran = recorder.ran
     if not answer.requires_grad:
         return Trace(tuple(Step(r.name, None, tuple(r.output.shape), False, False) for r in ran), False)
     ran = [one for one in ran if one.output.requires_grad]
@@ -88,7 +104,7 @@ def trace(network: nn.Module, image: Tensor) -> Trace:
     outer = _outermost(ran)
     steps = []
     for one, layout, matters in zip(ran, layouts, depends, strict=True):
-        usable = outer[id(one.output)] == one.name and not _aside(network, one, answer) and not _pools(ran, one)
+        usable = outer[one.same] == one.name and not _aside(network, one, answer) and not _pools(ran, one)
         steps.append(Step(one.name, layout, tuple(one.output.shape), matters, usable))
     return Trace(tuple(steps), True)
 
@@ -129,19 +145,18 @@ def _gradients(end: Tensor, tensors: list[Tensor]) -> tuple[Tensor | None, ...]:
     return torch.autograd.grad(total, tensors, allow_unused=True, retain_graph=True) if tensors else ()
 
 
-def _outermost(ran: list[_Ran]) -> dict[int, str]:
-    """The shortest path among the names of each tensor: "layer4" rather than "layer4.2.relu"."""
-    best: dict[int, str] = {}
+def _outermost(ran: list[_Ran]) -> dict[str, str]:
+    """The shortest path among the names of each output: "layer4" rather than "layer4.2.relu"."""
+    best: dict[str, str] = {}
     for one in ran:
-        known = best.get(id(one.output))
-        if known is None or one.name.count(".") <= known.count("."):
-            best[id(one.output)] = one.name
+        if one.same not in best or one.name.count(".") <= best[one.same].count("."):
+            best[one.same] = one.name
     return best
 
 
 def _pools(ran: list[_Ran], one: _Ran) -> bool:
-    """Whether only pooling modules put out this tensor."""
-    makers = [other.module for other in ran if other.output is one.output]
+    """Whether only pooling modules put this out."""
+    makers = [other.module for other in ran if other.same == one.same]
     return all("pool" in type(module).__name__.lower() for module in makers)
 
 
@@ -149,6 +164,8 @@ def _aside(network: nn.Module, one: _Ran, answer: Tensor) -> bool:
     """Not a map of features: inside an attention module (queries, keys), or already a dense map of class scores."""
     parts = one.name.split(".")
     parents = [".".join(parts[:depth]) for depth in range(1, len(parts))]
-    inside = any("attention" in type(network.get_submodule(parent)).__name__.lower() for parent in parents)
+    inside = any(part in _ATTENTION for part in parts[:-1]) or any(
+        "attention" in type(network.get_submodule(parent)).__name__.lower() for parent in parents
+    )
     tensor = one.output
     return inside or (answer.ndim > 2 and tensor.ndim == answer.ndim and tensor.shape[1] == answer.shape[1])
