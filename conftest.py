@@ -13,5 +13,5 @@ def pytest_sessionfinish(session, exitstatus):
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
     if os.environ.get("CI") and DATA.is_dir() and skipped and exitstatus == pytest.ExitCode.OK:
-        reporter.write_line(f"{len(skipped)} tests were skipped where the data is at hand: a failure in CI.", red=True)
+        reporter.write_line(f"{len(skipped)} skipped where the data is at hand: a failure in CI.", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -18,7 +18,8 @@ def photos(tmp_path, monkeypatch):
         Image.fromarray(draw(i, thing="ball", background=background).image()).save(tmp_path / f"{background}.png")
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
     (tmp_path / "nets_of_mine.py").write_text(
-        "import torch\ndef make():\n    torch.manual_seed(0)\n    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 5, 2),"
+        "import torch\ndef make():\n    torch.manual_seed(0)\n"
+        "    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 5, 2),"
         " torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 3))\n"
     )
     monkeypatch.chdir(tmp_path)

@@ -44,5 +44,6 @@ def test_the_command_writes_page_and_scenes_and_tells_the_story(tmp_path, capsys
     out = capsys.readouterr().out
     assert "It learned the court." in out
     assert {path.name for path in (tmp_path / "d").iterdir()} == {"index.html", *(f"{s.name}.png" for s in SCENARIOS)}
-    assert main(["explain", str(tmp_path / "d" / "on-grass.png"), "--model", "demo", "--json", "--out", str(tmp_path)]) == 0
+    written = str(tmp_path / "d" / "on-grass.png")
+    assert main(["explain", written, "--model", "demo", "--json", "--out", str(tmp_path)]) == 0
     assert json.loads(capsys.readouterr().out)["failed"] == []

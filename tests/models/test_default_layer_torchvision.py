@@ -122,8 +122,8 @@ def test_a_loaded_segmentation_network_explains_a_region_of_a_photo():
     mask[10:20, 30:50] = 1
     ex = sl.explain(model, photo, "saliency", target=sl.targets.Region(mask, 15))
     assert ex.map.shape == (40, 60)
-    rows, columns = (ex.values.abs().sum(0) > 0).nonzero(as_tuple=True)
-    assert len(rows) > 0
+    assert float(ex.values.abs().max()) > 0
+    assert float(abs(ex.map).max()) > 0
     assert ex.predictions == ()
     with pytest.raises(sl.TargetError, match=r"targets\.Region"):
         sl.explain(model, photo, "saliency")

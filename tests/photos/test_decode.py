@@ -251,9 +251,7 @@ def test_one_or_many():
     assert np.array_equal(open_photo(sources[1]).pixels, 255 - BYTES)
 
 
-@pytest.mark.parametrize(
-    "source", [None, {"a": 1}, {1, 2}, b"bytes", np.zeros(3), torch.zeros(1, 2, 3, 4, 5)]
-)
+@pytest.mark.parametrize("source", [None, {"a": 1}, {1, 2}, b"bytes", np.zeros(3), torch.zeros(1, 2, 3, 4, 5)])
 def test_neither_one_nor_many_is_refused(source):
     with pytest.raises(PhotoError, match=r"a photo is|2 or 3 dimensions"):
         photos_of(source)

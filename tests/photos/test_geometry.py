@@ -73,18 +73,14 @@ def test_crop_is_torchvisions_to_the_bit(shape, size, short, interpolation):
 )
 def test_crop_is_torchvisions_on_real_sizes(height, width, size, short):
     photo = noise(height, width)
-    assert np.array_equal(
-        to_input(Geometry((size, size), short=short), photo), by_torchvision(photo, size, short)
-    )
+    assert np.array_equal(to_input(Geometry((size, size), short=short), photo), by_torchvision(photo, size, short))
 
 
 @settings(max_examples=100, deadline=None)
 @given(height=SIDES, width=SIDES, side=st.integers(1, 40))
 def test_of_a_square_input_alone_the_short_side_is_8_7ths(height, width, side):
     photo = noise(height, width)
-    assert np.array_equal(
-        to_input(Geometry((side, side)), photo), by_torchvision(photo, side, round(8 / 7 * side))
-    )
+    assert np.array_equal(to_input(Geometry((side, side)), photo), by_torchvision(photo, side, round(8 / 7 * side)))
 
 
 @settings(max_examples=200, deadline=None)
@@ -127,9 +123,7 @@ def test_pad_puts_an_odd_rest_below_and_on_the_right():
 @pytest.mark.parametrize("way", WAYS)
 def test_floats_and_bytes_give_the_same_input(way, interpolation):
     slope = np.add.outer(np.arange(33) * 4, np.arange(21) * 5).astype(np.uint8)
-    photo = Photo(
-        np.stack([slope, 255 - slope, slope // 2], 2)
-    )  # smooth: 8 bits clip where a filter overshoots
+    photo = Photo(np.stack([slope, 255 - slope, slope // 2], 2))  # smooth: 8 bits clip where a filter overshoots
     geometry = Geometry((24, 30), way, interpolation=interpolation)
     assert np.abs(to_input(geometry, floats(photo)) - to_input(geometry, photo)).max() < 2 / 255
 

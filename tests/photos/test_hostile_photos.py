@@ -59,12 +59,7 @@ def chunk(name, data):
 def bomb(width, height):
     """A PNG of a few bytes that says it is huge."""
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\0"))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
 @pytest.fixture(scope="module")
@@ -208,9 +203,7 @@ def test_a_broken_pil_image_is_refused(written):
 
 
 def test_a_bomb_is_refused_on_its_header(written):
-    with pytest.raises(
-        PhotoError, match=r"20000 x 30000 is 600000000 pixels.*limit of 100000000.*max_pixels"
-    ):
+    with pytest.raises(PhotoError, match=r"20000 x 30000 is 600000000 pixels.*limit of 100000000.*max_pixels"):
         open_photo(written(bomb(20000, 30000)))
 
 

@@ -130,8 +130,7 @@ def tiff(values, bits, order="<", photometric=1):
     tags = [(256, 4, width), (257, 4, height), (258, 3, bits), (259, 3, 1), (262, 3, photometric)]
     tags += [(273, 4, 8), (277, 3, 1), (278, 4, height), (279, 4, len(data))]
     entries = b"".join(
-        struct.pack(f"{order}HHI", tag, kind, 1)
-        + struct.pack(f"{order}I" if kind == 4 else f"{order}HH", *value)
+        struct.pack(f"{order}HHI", tag, kind, 1) + struct.pack(f"{order}I" if kind == 4 else f"{order}HH", *value)
         for tag, kind, value in ((t, k, (v,) if k == 4 else (v, 0)) for t, k, v in tags)
     )
     head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8 + len(data))

@@ -21,9 +21,7 @@ SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    size=st.tuples(st.integers(1, 12), st.integers(1, 12)), down=st.integers(0, 40), across=st.integers(0, 40)
-)
+@given(size=st.tuples(st.integers(1, 12), st.integers(1, 12)), down=st.integers(0, 40), across=st.integers(0, 40))
 def test_a_map_is_enlarged_as_torch_does_without_align_corners(size, down, across):
     values = np.random.default_rng(0).normal(size=size).astype(np.float32)
     larger = (size[0] + down, size[1] + across)

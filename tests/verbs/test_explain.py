@@ -139,7 +139,7 @@ def test_a_baseline_may_be_a_photo_and_completeness_is_reported():
     expected = 32 * 32 * 3 * ((192 / 255) ** 2 - (64 / 255) ** 2)
     assert float(ex.values.sum()) == pytest.approx(expected, rel=1e-3)
     assert ex.gap < 1e-3
-    with pytest.raises(PhotoError, match="baseline: .*black, white, mean, blur, noise"):
+    with pytest.raises(PhotoError, match=r"baseline: .*black, white, mean, blur, noise"):
         sl.explain(brightest(), photo, "integrated-gradients", baseline="blak")
 
 

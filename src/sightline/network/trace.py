@@ -13,7 +13,6 @@ from sightline.network.hooks import first_tensor, watch
 from sightline.network.layouts import Layout, layout_of
 from sightline.network.readout import answer_of
 
-
 _ATTENTION = ("attn", "self_attn", "attention", "self_attention")  # as timm and Hugging Face call such modules
 
 
