@@ -219,7 +219,7 @@ def test_a_class_attention_is_read_at_what_it_is_given_and_not_at_its_values():
 
 
 def test_a_layer_that_hands_through_what_nobody_reads_afterwards_is_not_the_default():
-    """CoaT's last block returns its first scale untouched; the score depends on that tensor, but not from there on."""
+    """CoaT's last block returns its first scale untouched; the score depends on it, but not from there on."""
     torch.manual_seed(0)
     network = literal.rattle(timm.create_model("coat_tiny", num_classes=5))
     heat = sl.attribute(network, images((224, 224), 1), 3, "grad-cam")

@@ -141,7 +141,7 @@ def offline(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("weights", ["default", "IMAGENET1K_V1", models.ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1])
 def test_without_weights_and_without_a_network_the_error_names_the_embedded_model(offline, weights):
-    with pytest.raises(sl.ModelError, match="could not be fetched .*'demo', weights=None for random ones"):
+    with pytest.raises(sl.ModelError, match=r"could not be fetched .*'demo', weights=None for random ones"):
         sl.load(SMALL, weights=weights)
 
 
@@ -406,5 +406,5 @@ def test_a_factory_that_gives_nothing_usable_is_refused(own):
 def test_a_module_that_fails_while_it_is_imported_is_a_clear_error(tmp_path, monkeypatch):
     (tmp_path / "fails_on_import.py").write_text("raise ValueError('no licence file')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(sl.ModelError, match="fails_on_import.*no licence file"):
+    with pytest.raises(sl.ModelError, match=r"fails_on_import.*no licence file"):
         sl.load("fails_on_import:network", **OPTIONS)

@@ -228,6 +228,17 @@ def test_positions_behind_their_channels_are_not_read_as_channels_behind_positio
         assert literal.same(heat.values, literal.grad_cam(network, images, 3, "conv", literal.first))
 
 
+def test_the_inside_of_a_token_mixing_layer_is_no_map():
+    """A mixer's (1, 32 channels, 16 hidden units) comes from tokens on a 2 x 4 grid: 32 is no 4 x 8 of anything."""
+    torch.manual_seed(0)
+    made = MlpMixer(num_classes=5, img_size=(64, 128), patch_size=32, num_blocks=2, embed_dim=32)
+    network, images = literal.rattle(made), torch.randn(1, 3, 64, 128)
+    (hidden,), _ = literal.outputs(network, images, "blocks.0.mlp_tokens.fc1")
+    assert hidden.shape == (1, 32, 16)
+    with pytest.raises(sl.LayerError, match="holds no map"):
+        sl.attribute(network, images, 3, "grad-cam", layer="blocks.0.mlp_tokens.fc1")
+
+
 def test_a_pooled_vector_of_a_transformer_is_not_laid_out_as_a_map():
     """Hugging Face's Swin ends in an average over its tokens, (1, 32, 1)."""
     torch.manual_seed(0)

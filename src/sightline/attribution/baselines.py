@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -37,6 +38,8 @@ def _baseline(net: Net, images: Tensor, given: Any, seed: int) -> Tensor:
     if isinstance(given, int | float):
         given = (float(given),) * images.shape[1]
     if isinstance(given, list | tuple):
+        if not all(map(math.isfinite, given)):
+            raise OptionError(f"baseline={given}: a colour is of finite numbers.")
         if len(given) != images.shape[1]:
             raise OptionError(f"baseline={given} names {len(given)} channels; the input has {images.shape[1]}.")
         return _between(net, images, torch.tensor(given, dtype=torch.float32))
@@ -44,6 +47,8 @@ def _baseline(net: Net, images: Tensor, given: Any, seed: int) -> Tensor:
         image = torch.as_tensor(given).to(images)
     except (TypeError, ValueError, RuntimeError):
         raise OptionError(f"baseline={given!r} is no image; {near('', NAMES)}") from None
+    if not bool(torch.isfinite(image).all()):
+        raise OptionError("the baseline holds NaN or infinite numbers.")
     if image.shape not in (images.shape, images.shape[1:]):
         expected = tuple(images.shape[1:])
         raise OptionError(f"a baseline of shape {tuple(image.shape)}; the input takes {expected}.")

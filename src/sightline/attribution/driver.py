@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sightline.attribution.catalog import Explainer, Method, method, methods
+from sightline.core.checks import whole
 from sightline.core.errors import MethodError, OptionError, TargetError, near
 from sightline.core.heats import Heat, Warning
 from sightline.core.targets import Classes, Output, Predicted, Target
@@ -27,7 +28,8 @@ class Bound:
 
 def bind(names: Iterable[str], layer: str | None, seed: int, options: dict[str, Any]) -> list[Bound]:
     """Methods bound to the options that each takes. Raises MethodError, and OptionError for one that none takes."""
-    chosen = [method(name) for name in dict.fromkeys(names)]
+    whole("seed", seed, 0)
+    chosen = list(dict.fromkeys(map(method, names)))
     taken = {name for one in chosen for name in one.options}
     for name in options:
         if name not in taken:
@@ -42,14 +44,22 @@ def bind(names: Iterable[str], layer: str | None, seed: int, options: dict[str, 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The heats of each method, the target as it was fixed, and the network's scores (B, K, ...)."""
+    """The heats of each method, the target as it was fixed, the network's scores (B, K, ...) if asked for."""
 
     heats: dict[str, Heat]
     target: Target
-    scores: Tensor
+    scores: Tensor | None
 
 
-def run(net: Net, images: Tensor, target: Target | None, bound: Sequence[Bound], layer: str | None = None) -> Outcome:
+def run(
+    net: Net,
+    images: Tensor,
+    target: Target | None,
+    bound: Sequence[Bound],
+    layer: str | None = None,
+    *,
+    scores_too: bool = False,
+) -> Outcome:
     """Run methods over images (B, C, *spatial); those that read the untouched images share one pass."""
     if layer is not None:
         net.layer(layer)
@@ -57,7 +67,11 @@ def run(net: Net, images: Tensor, target: Target | None, bound: Sequence[Bound],
     places = dict.fromkeys(place for one in bound for place in one.method.reads)
     net.plan = tuple((layer or net.default_layer(images)) if place == "layer" else place for place in places)
     first = target or _predicted(net)
-    scores = net.look(images, first).scores if net.plan else net.scores(images)
+    scores = None
+    if net.plan:
+        scores = net.look(images, first).scores
+    elif scores_too or isinstance(first, Predicted):
+        scores = net.scores(images)
     fixed = _fix(first, scores)
     heats = {one.method.id: noted(net, drive(one.explainer(net, images, fixed)), one) for one in bound}
     return Outcome(heats, fixed, scores)
@@ -81,9 +95,9 @@ def _predicted(net: Net) -> Target:
     return Output(0) if net.readout.output == "regression" else Predicted()
 
 
-def _fix(target: Target, scores: Tensor) -> Target:
+def _fix(target: Target, scores: Tensor | None) -> Target:
     """The predicted class as it is on the untouched images; other targets as they are."""
-    if not isinstance(target, Predicted):
+    if not isinstance(target, Predicted) or scores is None:
         return target
     if scores.ndim != 2:
         raise TargetError("no class is predicted for a dense output; name one: targets.Region(mask, index).")

@@ -70,11 +70,12 @@ def _visit(net: Net, target: Target, paths: list[list[_Path]]) -> None:
 
 def _heat(paths: list[list[_Path]]) -> Heat:
     values = torch.stack([torch.stack([path.values() for path in column]).mean(0) for column in paths])
-    change = torch.tensor([sum(path.change for path in column) / len(column) for column in paths])
+    changes = [sum(path.change for path in column) / len(column) for column in paths]
+    change = torch.tensor(changes, dtype=torch.float64)
     missing = (values.double().flatten(1).sum(1).cpu() - change).abs()
     gap = torch.where(missing == 0, 0.0, missing / change.abs())
     spent = tuple((sum(len(path.scores) for path in column),) * 2 for column in paths)
-    return Heat(values, gap=gap, spent=spent)
+    return Heat(values, gap=gap.to(values.dtype), spent=spent)
 
 
 class _Path:

@@ -52,6 +52,12 @@ class Target(Protocol):
     def __mul__(self, factor: float) -> Target:
         return Sum(tuple((factor * weight, part) for weight, part in _parts(self)))
 
+    def __truediv__(self, divisor: float) -> Target:
+        return self * (1 / divisor)
+
+    def __radd__(self, other: Literal[0]) -> Target:
+        return self if other == 0 else NotImplemented  # so that `sum` adds targets up
+
     def __rmul__(self, factor: float) -> Target:
         return self * factor
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import Any
@@ -160,6 +160,19 @@ def watch(network: nn.Module, look: Callable[[str, nn.Module, Any, Tensor], Tens
             if name and not isinstance(module, torch.jit.ScriptModule):  # which takes no hooks
                 undo.callback(module.register_forward_hook(hook_for(name)).remove)
         yield
+
+
+def differentiate(total: Tensor, places: Sequence[Tensor], *, again: bool = False) -> list[Tensor | None]:
+    """The gradient of `total` at each place, None where it does not depend on it; `again` keeps the graph.
+
+    Raises NetworkError where the network overwrote in place what its own gradient needs.
+    """
+    try:
+        return list(torch.autograd.grad(total, places, allow_unused=True, retain_graph=again)) if places else []
+    except RuntimeError as error:
+        if "inplace operation" not in str(error):
+            raise
+        raise NetworkError(f"the network overwrites numbers that its own gradient needs: {error}") from error
 
 
 def first_tensor(output: Any) -> Tensor | None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sightline.core.errors import LayerError, MethodError, NetworkError, TargetError, near
 from sightline.core.heats import Passes, Seen, Warning
 from sightline.core.targets import Target
-from sightline.network.hooks import borrow, device_of, dtype_of, record
+from sightline.network.hooks import borrow, device_of, differentiate, dtype_of, record
 from sightline.network.layouts import Layout
 from sightline.network.readout import Readout, StaleReadoutError, finite, read_off, scores_of
 from sightline.network.trace import Trace, trace
@@ -264,12 +264,7 @@ def _slopes(score: Tensor, places: list[Tensor]) -> Sequence[Tensor]:
     """Gradients of each row's score; zeros where it does not depend on a place."""
     if not score.requires_grad:
         return [torch.zeros_like(place) for place in places]
-    try:
-        found = torch.autograd.grad(score.sum(), places, allow_unused=True)
-    except RuntimeError as error:
-        if "inplace operation" not in str(error):
-            raise
-        raise NetworkError(f"the network overwrites numbers that its own gradient needs: {error}") from error
+    found = differentiate(score.sum(), places)
     return [torch.zeros_like(at) if g is None else g for at, g in zip(places, found, strict=True)]
 
 

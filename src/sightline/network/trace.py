@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.core.errors import LayerError, near
-from sightline.network.hooks import first_tensor, watch
+from sightline.network.hooks import differentiate, first_tensor, watch
 from sightline.network.layouts import Layout, layout_of
 from sightline.network.readout import answer_of
 
@@ -137,11 +137,10 @@ def _dependence(answer: Tensor, ran: list[_Ran], layouts: list[Layout | None]) -
     return depends
 
 
-def _gradients(end: Tensor, tensors: list[Tensor]) -> tuple[Tensor | None, ...]:
+def _gradients(end: Tensor, tensors: list[Tensor]) -> list[Tensor | None]:
     """Gradients of a fixed random mixture of `end`: a plain sum of probabilities would have none."""
     mixture = torch.randn(end.shape, generator=torch.Generator().manual_seed(0)).to(end)
-    total = (end * mixture).sum()
-    return torch.autograd.grad(total, tensors, allow_unused=True, retain_graph=True) if tensors else ()
+    return differentiate((end * mixture).sum(), tensors, again=True)
 
 
 def _outermost(ran: list[_Ran]) -> dict[str, str]:

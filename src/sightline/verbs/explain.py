@@ -122,7 +122,7 @@ def _explained(ask: _Ask, sources: list[Any], wanted: list[Target] | None) -> li
         images = plain(images)
         net.progress = ask.progress or net.progress
         bound = ask.bound(net, images)
-        outcome = run(net, images, target, bound, ask.layer)
+        outcome = run(net, images, target, bound, ask.layer, scores_too=True)
         seen = list(zip(photos, views, strict=True))
         return [
             {one.method.id: _explanation(ask, net.readout, outcome, one, i, seen[i]) for one in bound}
@@ -134,8 +134,10 @@ def _explanation(
     ask: _Ask, readout: Readout, outcome: Outcome, bound: Bound, i: int, seen: tuple[Photo, View]
 ) -> Explanation:
     heat = outcome.heats[bound.method.id][i]
-    scores = outcome.scores[i]
-    answers = predictions_of(ask.model, readout, scores, TOP) if scores.ndim == 1 else []
+    scores = outcome.scores
+    answers = []
+    if scores is not None and scores.ndim == 2:
+        answers = predictions_of(ask.model, readout, scores[i], TOP)
     return Explanation(
         values=heat.values[0].detach(),
         error=None if heat.error is None else heat.error[0],
