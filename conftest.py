@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # with two, sums are rounded otherwise for a batch than for its images: equality has no meaning
 
 DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parent.parent / "shared" / "data"))
 

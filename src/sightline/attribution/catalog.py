@@ -91,7 +91,7 @@ CATALOG: tuple[Method, ...] = (
     ),
     Method(
         "integrated-gradients", "gradients", "arXiv:1703.01365", GRADIENTS,
-        "17 to `budget` forward and backward, as the path needs",
+        "25 to `budget` forward and backward, as the path needs",
         integrated_gradients, _SHARE,
     ),
     Method(

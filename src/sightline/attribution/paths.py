@@ -17,7 +17,7 @@ from sightline.core.heats import Heat
 from sightline.core.targets import Target
 from sightline.network.net import INPUT, Net
 
-_FIRST = 16  # segments to start from: from one, a signed sum can cancel before the map is right
+_FIRST = 24  # segments to start from: from fewer, a signed sum can cancel before the map is right
 _AT_ONCE = 8  # segments bisected in one round
 _ABSOLUTE = 10  # the segments' disagreements may add up to this many tolerances, when their signed sum is within one
 

@@ -90,6 +90,12 @@ def _tokens(shape: tuple[int, int], spatial: tuple[int, int], grids: list[tuple[
                 return Layout("tokens", grid, prefix)
     if any(math.prod(grid) == channels for grid in grids):
         return None  # a flattened map, (1, C, positions)
+    known = [grid for grid in reversed(grids) if len(grid) == 2 and math.prod(grid) > 1]
+    for grid in [(-(-rows // by), -(-columns // by)) for rows, columns in known for by in (2, 4, 8)]:
+        if math.prod(grid) == count > 1:
+            return Layout("tokens", grid)  # merged, as Swin does
+    if known:
+        return None  # this network has a grid, and that is not its number of tokens
     for prefix in range(min(_MOST_PREFIX_TOKENS + 1, count)):
         fitting = _grid(count - prefix, spatial)
         if fitting is not None:
