@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-torch.set_num_threads(1)  # with two, sums are rounded otherwise for a batch than for its images: equality has no meaning
+torch.set_num_threads(1)  # with more, sums are rounded otherwise for a batch than for its images
 
 DATA = Path(os.environ.get("SIGHTLINE_DATA", Path(__file__).parent.parent / "shared" / "data"))
 

@@ -80,27 +80,23 @@ def _proportional(grid: tuple[int, ...], spatial: tuple[int, ...]) -> bool:
 
 
 def _tokens(shape: tuple[int, int], spatial: tuple[int, int], grids: list[tuple[int, ...]]) -> Layout | None:
-    """Tokens (1, count, C): as many as a map seen before with a few in front, or else in the input's proportions."""
+    """Tokens (1, count, C): as many as a map seen before, with a few in front, or merged as Swin merges them.
+
+    Where no map was seen before, as many as fit the input's proportions.
+    """
     count, channels = shape
-    if channels == 1:
-        return None  # a pooled vector
-    for prefix in range(min(_MOST_PREFIX_TOKENS + 1, count)):
-        for grid in reversed(grids):
-            if len(grid) == 2 and math.prod(grid) == count - prefix and math.prod(grid) > 1:
-                return Layout("tokens", grid, prefix)
-    if any(math.prod(grid) == channels for grid in grids):
-        return None  # a flattened map, (1, C, positions)
-    known = [grid for grid in reversed(grids) if len(grid) == 2 and math.prod(grid) > 1]
-    for grid in [(-(-rows // by), -(-columns // by)) for rows, columns in known for by in (2, 4, 8)]:
-        if math.prod(grid) == count > 1:
-            return Layout("tokens", grid)  # merged, as Swin does
-    if known:
-        return None  # this network has a grid, and that is not its number of tokens
-    for prefix in range(min(_MOST_PREFIX_TOKENS + 1, count)):
-        fitting = _grid(count - prefix, spatial)
-        if fitting is not None:
-            return Layout("tokens", fitting, prefix)
-    return None
+    known = [(grid[0], grid[1]) for grid in reversed(grids) if len(grid) == 2 and math.prod(grid) > 1]
+    prefixes = range(min(_MOST_PREFIX_TOKENS + 1, count))
+    found = [(grid, prefix) for prefix in prefixes for grid in known if math.prod(grid) == count - prefix]
+    if not found and not any(math.prod(grid) == channels for grid in known):  # else a flattened map (1, C, positions)
+        merged = [(-(-rows // by), -(-columns // by)) for rows, columns in known for by in (2, 4, 8)]
+        found = [(grid, 0) for grid in merged if math.prod(grid) == count > 1]
+    if not known:
+        fitting = [(_grid(count - prefix, spatial), prefix) for prefix in prefixes]
+        found = [(grid, prefix) for grid, prefix in fitting if grid is not None]
+    if not found or channels == 1:  # one channel: a pooled vector
+        return None
+    return Layout("tokens", *found[0])
 
 
 def _grid(cells: int, spatial: tuple[int, int]) -> tuple[int, int] | None:
