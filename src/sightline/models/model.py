@@ -167,6 +167,7 @@ def wrap(
         layer,
         output,
         batch_size,
+        source=getattr(network, "__name__", type(module).__name__),
         warnings=_unnormalized(network, mean, std),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 from matplotlib.offsetbox import AnchoredOffsetbox, TextArea, VPacker
 from numpy.typing import NDArray
 
@@ -72,7 +74,7 @@ def figure_grid(rows: Sequence[Sequence[Panel]], *, alpha: float = 0.85, photo: 
             _overlay(axis, panel, alpha, named=not photo)
             if i == 0 or panel.predictions != row[i - 1].predictions:
                 _answers(axis, panel)
-            _bar(drawn, place(x + _CELL + 0.06, y + 0.02, 0.11, high - 0.04), panel)
+            _bar(drawn, place(x + _CELL + 0.06, y + 0.02, 0.11, high - 0.04), panel, int(13 * high))
         y += high + _GAP
     _write_below(drawn, notes, _footer(rows), height)
     return drawn
@@ -93,6 +95,7 @@ def _photo(axis: Any, panel: Panel) -> None:
 def _overlay(axis: Any, panel: Panel, alpha: float, named: bool) -> None:
     """The heat over the greyed photo, the unseen hatched."""
     axis.set_axis_off()
+    axis.set_anchor("E")  # beside its colour bar, also where the photo is narrower than its cell
     axis.imshow(blend(panel, alpha), interpolation="antialiased")
     unseen = ~np.isfinite(panel.heat)
     if unseen.any():
@@ -104,14 +107,14 @@ def _overlay(axis: Any, panel: Panel, alpha: float, named: bool) -> None:
     axis.set_title(f"{whose}{panel.method}  ·  {label}", fontsize=10)
 
 
-def _bar(drawn: Figure, axis: Any, panel: Panel) -> None:
-    """The colour bar, in raw units."""
+def _bar(drawn: Figure, axis: Any, panel: Panel, letters: int) -> None:
+    """The colour bar, in raw units, named in lines of so many letters."""
     colours = ScalarMappable(_norm(panel), colormaps[SIGNED if panel.signed else HEAT])
     bar = drawn.colorbar(colours, cax=axis, extend=_extend(panel), extendfrac=0.03)
     bar.ax.tick_params(labelsize=7)
     bar.ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     bar.ax.yaxis.get_offset_text().set_fontsize(7)
-    bar.set_label(textwrap.fill(panel.unit, 46), fontsize=6.5)
+    bar.set_label(textwrap.fill(panel.unit, letters), fontsize=6.5 if letters > 20 else 5)
 
 
 def _norm(panel: Panel) -> Normalize:
@@ -148,7 +151,7 @@ def _answers(axis: Any, panel: Panel) -> None:
     if panel.marked and not any(one.index in panel.marked for one in panel.predictions):
         lines.append(f"▸ not among them: {textwrap.shorten(panel.label, 20, placeholder='…')}")
     width = max(map(len, lines))
-    style = {"fontsize": 7, "family": "DejaVu Sans Mono", "color": "#1f2937"}
+    style: dict[str, Any] = {"fontsize": 7, "family": _fonts(), "color": "#1f2937"}
     marked = style | {"color": MARK, "weight": "bold"}
     texts: list[Any] = [
         TextArea(line.ljust(width), textprops=marked if line.startswith("▸") else style) for line in lines
@@ -158,6 +161,14 @@ def _answers(axis: Any, panel: Panel) -> None:
     box = AnchoredOffsetbox(corner, child=VPacker(children=texts, pad=0, sep=2.5), pad=0.5, borderpad=0.6)
     box.patch.set(facecolor="#ffffffd9", edgecolor="none", boxstyle="round,pad=0.1")
     axis.add_artist(box)
+
+
+@cache
+def _fonts() -> list[str]:
+    """Even-width letters; for scripts that they lack, fonts that a machine may have."""
+    there = set(get_font_names())
+    more = ("Noto Sans Mono CJK JP", "Noto Sans CJK JP", "Hiragino Sans", "Microsoft YaHei", "Arial Unicode MS")
+    return ["DejaVu Sans Mono", *(name for name in more if name in there)]
 
 
 def _quietest(panel: Panel) -> tuple[bool, bool]:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,9 @@ def picture_bytes(figure: Figure, kind: str) -> bytes:
     import matplotlib
 
     buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "sightline", "svg.fonttype": "path"}):
+    style: Any = {"svg.hashsalt": "sightline", "svg.fonttype": "path"}
+    with matplotlib.rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a label in a script without a font here
         metadata = {"Date": None} if kind == "svg" else None
         figure.savefig(buffer, format=kind, metadata=metadata, facecolor="white")
     return buffer.getvalue()

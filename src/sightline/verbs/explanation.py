@@ -19,7 +19,7 @@ from torch import Tensor
 from sightline.attribution.catalog import method
 from sightline.core.blur import gaussian
 from sightline.core.heats import Passes, Prediction, Warning
-from sightline.core.targets import Class, Contrast, Target
+from sightline.core.targets import Class, Contrast, Function, Output, Region, Similar, Sum, Target, Unit
 from sightline.photos.decode import Photo
 from sightline.photos.geometry import View
 from sightline.render.panel import Panel
@@ -233,11 +233,30 @@ def describe(target: Target, labels: tuple[str, ...] | None) -> str:
     def label(index: int) -> str:
         return labels[index] if labels and index < len(labels) else f"class {index}"
 
-    if isinstance(target, Class):
-        return label(target.index)
-    if isinstance(target, Contrast):
-        return f"{label(target.index)} rather than {label(target.other)}"
+    match target:
+        case Class(index):
+            return label(index)
+        case Contrast(index, other):
+            return f"{label(index)} rather than {label(other)}"
+        case Sum(parts):
+            words = [f"{_factor(weight)}{describe(part, labels)}" for weight, part in parts]
+            return " ".join(words).removeprefix("+ ")
+        case Unit(layer, channel, at):
+            return f"channel {channel} of {layer}" + (f" at {at}" if at else "")
+        case Output(index, direction):
+            return f"what would {direction} {labels[index] if labels else f'output {index}'}"
+        case Region(_, index):
+            return f"{label(index)} in a region"
+        case Similar():
+            return "likeness to an embedding"
+        case Function(function):
+            return str(getattr(function, "__name__", "a function of the scores")).replace("<lambda>", "a function")
     return str(target)
+
+
+def _factor(weight: float) -> str:
+    sign, size = ("- " if weight < 0 else "+ "), abs(weight)
+    return sign + (f"{size:g} × " if size != 1 else "")
 
 
 def _indices(target: Target) -> list[int]:
