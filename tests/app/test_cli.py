@@ -59,8 +59,8 @@ def test_a_broken_photo_is_named_and_the_rest_is_done(photos, capsys):
     status, out, err = run(capsys, "predict", "broken.jpg", "court.png", "missing.png", "--model", "demo")
     assert status == 1
     assert "court.png" in out
-    assert "broken.jpg: " in err
-    assert "missing.png: " in err
+    assert "'broken.jpg' cannot be read" in err
+    assert "'missing.png' cannot be read" in err
     status, out, err = run(capsys, "predict", "broken.jpg", "court.png", "--model", "demo", "--json")
     assert status == 1
     assert [row["photo"] for row in json.loads(out)["failed"]] == ["broken.jpg"]
@@ -138,3 +138,79 @@ def test_help_names_every_command_and_shows_examples():
 def test_no_command_is_a_wrong_request():
     shown = subprocess.run([sys.executable, "-m", "sightline"], capture_output=True, text=True, check=False)
     assert shown.returncode == 2
+
+
+def test_a_photo_is_never_overwritten_by_its_own_picture(photos, capsys):
+    before = (photos / "court.png").read_bytes()
+    status, _, err = run(capsys, "explain", "court.png", "--model", "demo", "--out", ".")
+    assert status == 2
+    assert "court.png is one of the photos and would be overwritten" in err
+    assert (photos / "court.png").read_bytes() == before
+
+
+def test_no_two_results_share_a_file_however_the_photos_are_named(photos, capsys):
+    for folder in ("a", "b"):
+        (photos / folder).mkdir()
+        (photos / folder / "x.png").write_bytes((photos / "court.png").read_bytes())
+    (photos / "X-2.png").write_bytes((photos / "court.png").read_bytes())
+    status, out, _ = run(capsys, "explain", "a/x.png", "b/x.png", "X-2.png", "--model", "demo", "--json")
+    files = [file for row in json.loads(out)["photos"] for file in row["files"]]
+    assert status == 0
+    assert len({file.casefold() for file in files}) == 3
+
+
+def test_a_photo_that_cannot_be_shown_to_the_model_is_named_and_the_rest_is_done(photos, capsys):
+    Image.new("RGB", (1, 60_000)).save(photos / "thin.png")
+    options = [f"--model-option={one}" for one in ("input_size=64", "mean=0.5", "std=0.5")]
+    arguments = ("court.png", "thin.png", "grass.png", "--model", "nets_of_mine:make", *options)
+    status, out, err = run(capsys, "predict", *arguments)
+    assert status == 1
+    assert "court.png" in out
+    assert "grass.png" in out
+    assert "too elongated" in err
+
+
+def test_a_file_name_that_is_no_text_is_done_all_the_same(photos, capsys):
+    odd = b"od\xff.png".decode("utf-8", "surrogateescape")
+    (photos / odd).write_bytes((photos / "court.png").read_bytes())
+    status, out, _ = run(capsys, "explain", odd, "--model", "demo", "--json")
+    assert status == 0
+    assert json.loads(out)["photos"][0]["photo"] == "od?.png"
+
+
+def test_modules_beside_the_photos_shadow_nothing(photos):
+    for name in ("torchvision", "matplotlib", "safetensors"):
+        (photos / f"{name}.py").write_text("raise SystemExit('hijacked')\n")
+    command = (
+        "from sightline.app.cli import main; raise SystemExit(main(['explain', 'court.png', '--model', 'demo']))"
+    )
+    shown = subprocess.run([sys.executable, "-P", "-c", command], capture_output=True, text=True, check=False)
+    assert "hijacked" not in shown.stderr
+    assert shown.returncode == 0
+
+
+def test_an_interrupt_stops_the_command_and_what_was_done_is_kept(photos, capsys, monkeypatch):
+    from sightline.attribution import gradients
+
+    clouds = gradients.clouds
+
+    def interrupted(*arguments):
+        yield next(clouds(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gradients, "clouds", interrupted)
+    arguments = ("--model", "demo", "--method", "smoothgrad,saliency", "--batch-size", "1", "--out", "maps")
+    status, out, err = run(capsys, "explain", "court.png", "grass.png", *arguments)
+    assert status == 130
+    assert "interrupted" in err
+    assert "warning [interrupted]" in out
+    assert [path.name for path in (photos / "maps").iterdir()] == ["court.png"]
+
+
+def test_what_a_network_or_a_device_refuses_is_one_line(photos, capsys):
+    for arguments in (["--device", "bogus"], ["--model", "nets_of_mine:make", "--model-option", "input_sise=3"]):
+        status, _, err = run(
+            capsys, "predict", "court.png", *(["--model", "demo"] if arguments[0] == "--device" else []), *arguments
+        )
+        assert status == 2
+        assert len(err.splitlines()) == 1

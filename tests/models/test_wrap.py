@@ -208,7 +208,7 @@ def test_a_model_moves_with_its_network_and_comes_back_itself():
 def test_a_model_shows_its_size_its_labels_and_its_way_with_photos():
     assert repr(sl.wrap(Small(), **READY)) == "Model('Small', 8x8, no labels, squash)"
     assert repr(sl.wrap(Small(), input_size=(8, 12), mean=0.5, std=0.5, labels=list("abcde"))) == (
-        "Model('wrap', 8x12, 5 labels, crop)"
+        "Model('Small', 8x12, 5 labels, crop)"
     )
     assert sl.wrap(Small(), **READY).label(3) == "class 3"
     assert sl.wrap(Small(), labels=list("abcde"), **READY).label(3) == "d"

@@ -223,7 +223,10 @@ def test_saved_values_hold_all_that_is_needed_to_make_them_again(tmp_path):
         assert saved["error"].shape == saved["values"].shape
     assert record["method"] == "smoothgrad"
     assert record["options"] == {"noise": 0.15, "samples": 4}
-    assert (record["seed"], record["label"], record["photo"], record["passes"]) == (3, "red", "p", [4, 4])
+    assert (record["seed"], record["label"], record["passes"]) == (3, "red", [4, 4])
+    assert record["photo"] | {"sha256": ""} == {"name": "p", "size": [48, 64], "sha256": ""}
+    assert record["model"]["network"] == record["model"]["source"] == "Patches"
+    assert (record["model"]["resize"], record["model"]["mean"]) == ("crop", [0.0, 0.0, 0.0])
     assert record["versions"].keys() == {"python", "sightline", "torch", "torchvision", "numpy"}
     again = sl.explain(patches(), tmp_path / "p.png", "smoothgrad", target="red", seed=3, samples=4)
     assert torch.equal(again.values, ex.values)
@@ -289,3 +292,69 @@ def test_an_interrupt_returns_the_best_map_so_far():
         ex = sl.explain(model, photo, "smoothgrad", target="bright", samples=50, progress=stop)
     assert 0 < ex.passes[0] < 50
     assert ex.warnings[-1].code == "interrupted"
+
+
+def test_names_and_labels_with_dollars_and_foreign_letters_are_drawn_as_they_are(tmp_path):
+    model = sl.wrap(Patches(), input_size=32, mean=0.0, std=1.0, labels=[r"$\frac$ ball", "漢字", "c"])
+    photo = sl.Photo(np.full((32, 32, 3), 90, np.uint8), r"a $\foo$ b")
+    for suffix in (".png", ".svg", ".html"):
+        sl.explain(model, photo, "saliency", target=0).save(tmp_path / f"x{suffix}")
+
+
+def test_a_map_that_speaks_nearly_only_against_its_target_is_shown_with_its_signs():
+    class Mostly(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.features = nn.Conv2d(3, 1, 1, bias=False)
+            self.features.weight.data.fill_(1.0)
+
+        def forward(self, images):
+            maps = self.features(images)
+            return torch.stack([-maps.mean((1, 2, 3)), maps.mean((1, 2, 3))], 1).flatten(1)
+
+    photo = np.full((32, 32, 3), 128, np.uint8)
+    model = sl.wrap(Mostly(), input_size=32, mean=0.01, std=1.0, resize="squash")
+    photo[:4, :4] = 0
+    with pytest.warns(sl.SightlineWarning, match="nearly all values are negative"):
+        ex = sl.explain(model, photo, "grad-cam", target=0)
+    assert float(ex.values.max()) > 0
+    assert ex.panel().signed
+
+
+def test_a_figure_of_a_large_photo_is_drawn_at_the_size_of_a_figure():
+    ex = sl.explain(patches(), np.zeros((1500, 3000, 3), np.uint8) + np.uint8(90), "saliency", target=0)
+    assert ex.map.shape == (1500, 3000)
+    panel = ex.panel()
+    assert panel.photo.shape[:2] == panel.heat.shape == (500, 1000)
+    assert np.isfinite(panel.heat).mean() == pytest.approx(np.isfinite(ex.map).mean(), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (sl.targets.Class(0) + 0.5 * sl.targets.Class(1) - sl.targets.Class(2), "red + 0.5 × green - blue"),
+        (sl.targets.Contrast(0, 2), "red rather than blue"),
+        (sl.targets.Unit("features", channel=1), "channel 1 of features"),
+        (sl.targets.Output(1, "keep"), "what would keep green"),
+        (lambda scores: scores[:, 0], "a function"),
+    ],
+)
+def test_a_target_is_told_in_words(target, words):
+    photo = np.random.default_rng(0).integers(1, 255, (32, 32, 3), np.uint8)
+    ex = sl.explain(patches(), photo, "saliency", target=target)
+    assert words in ex.label
+    assert "0x" not in json.dumps(ex.provenance)
+
+
+@pytest.mark.parametrize("smooth", [-1.0, float("nan"), "5"])
+def test_a_smoothing_that_is_none_is_refused(smooth):
+    ex = sl.explain(patches(), np.full((32, 32, 3), 90, np.uint8), "saliency", target=0)
+    with pytest.raises(OptionError, match="smooth"):
+        ex.figure(smooth=smooth)
+
+
+def test_a_bare_network_is_told_how_to_become_a_model():
+    photo = np.full((32, 32, 3), 90, np.uint8)
+    for ask in (sl.explain, sl.predict):
+        with pytest.raises(sl.ModelError, match=r"sl\.wrap\(network, input_size=\.\.\.\)"):
+            ask(Patches(), photo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -27,7 +28,8 @@ exit status: 0 done, 1 some photos failed (each is named, the rest are done), 2 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     given = _parser().parse_args(argv)
-    sys.path.insert(0, str(Path.cwd()))  # `--model my_module:factory` finds a module beside the photos
+    here = str(Path.cwd())
+    sys.path.append(here)  # `--model my_module:factory` finds a module beside the photos; last: it shadows none
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SightlineWarning)  # they are on the results, and printed from there
@@ -35,11 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SightlineError as error:
         print(f"sightline: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left, as `head` does
+        return 0
+    except RuntimeError as error:
+        print(f"sightline: the network failed: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("sightline: interrupted; what was written before is complete.", file=sys.stderr)
         return 130
     finally:
-        sys.path.pop(0)
+        if sys.path[-1:] == [here]:
+            sys.path.pop()
     return status
 
 
@@ -91,14 +100,6 @@ def _explain(verbs: Verbs) -> None:
     command.add_argument(
         "--format", default="png", metavar="F,F", help="png, jpg, svg, html (a page), npz (raw values); default: png"
     )
-    command.add_argument(
-        "--option",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="an option of the method, such as samples=50",
-    )
-    command.add_argument("--seed", type=int, default=0, help="of all random numbers; default: 0")
     _add_out(command, "sightline-out")
     _add_model(command)
     _add_json(command)
@@ -141,6 +142,14 @@ def _add_model(command: argparse.ArgumentParser) -> None:
         help="how to load it: weights=FILE (or none, for random ones); for your own network also input_size=, mean=, "
         "std=, labels=FILE, resize=, layer=, output=",
     )
+    command.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the method, such as samples=50",
+    )
+    command.add_argument("--seed", type=int, default=0, help="of all random numbers; default: 0")
     command.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: where the network is loaded")
     command.add_argument("--batch-size", type=int, metavar="N", help="images at once; default: 8")
 

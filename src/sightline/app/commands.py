@@ -25,17 +25,15 @@ def explain(given: argparse.Namespace) -> int:
     """Pictures of where the model looks in each photo."""
     suffixes = _formats(given.format)
     options = _pairs(given.option, "--option")
-    methods = given.method.split(",") if given.method else None
+    methods = _listed(given.method) if given.method else None
+    goals = _goals(given.photos, given.out, suffixes)
     model = _model(given)
-    photos, failed = _opened(given.photos, model.channels)
-    names = _names([name for name, _ in photos])
-    rows = []
+    photos, records, stopped = _Photos(given.photos, model), [], False
     with _progress(given.json) as progress:
-        for start in range(0, len(photos), model.at_once):
-            part = slice(start, start + model.at_once)
+        for group in photos:
             found = sl.explain(
                 model,
-                [photo for _, photo in photos[part]],
+                [photo for _, photo in group],
                 method=methods,
                 target=_target(given.target),
                 layer=given.layer,
@@ -43,37 +41,41 @@ def explain(given: argparse.Namespace) -> int:
                 progress=progress,
                 **options,
             )
-            for (path, _), name, result in zip(photos[part], names[part], found, strict=True):
-                files = [given.out / f"{name}.{suffix}" for suffix in suffixes]
-                for file in files:
-                    result.save(file, smooth=given.smooth)
-                rows.append((path, result, files))
+            for (i, _), result in zip(group, found, strict=False):
+                for goal in goals[i]:
+                    result.save(goal, smooth=given.smooth)
+                records.append(_record(given.photos[i], result, goals[i]))
+                if not given.json:
+                    _tell(given.photos[i], result, goals[i])
+                stopped = stopped or any(one.interrupted for one in _each(result))
+            if stopped:
+                break
     if given.json:
-        _print_json({"photos": [_record(*row) for row in rows], "failed": failed})
-    else:
-        for row in rows:
-            _tell(*row)
-    return _complain(failed, given.json)
+        _print_json({"photos": records, "failed": photos.failed})
+    if stopped:
+        raise KeyboardInterrupt
+    return _complain(photos.failed, given.json)
 
 
 def predict(given: argparse.Namespace) -> int:
     """The model's answers for each photo."""
+    if given.option:
+        raise OptionError(f"--option {given.option[0]}: predict has no options.")
     model = _model(given)
-    photos, failed = _opened(given.photos, model.channels)
-    answers = sl.predict(model, [photo for _, photo in photos], top=given.top)
-    if given.json:
-        rows = [
-            {"photo": path, "predictions": list(map(asdict, a))} for (path, _), a in zip(photos, answers, strict=True)
-        ]
-        doubts = [{"code": one.code, "message": one.message} for one in model.warnings]
-        _print_json({"model": model.source, "photos": rows, "warnings": doubts, "failed": failed})
-    else:
+    photos = _Photos(given.photos, model)
+    rows = []
+    if not given.json:
         for warning in model.warnings:
             print(f"warning [{warning.code}]: {warning.message}")
-        for (path, _), found in zip(photos, answers, strict=True):
-            print(_bold(path))
-            print("\n".join(_answers(found)))
-    return _complain(failed, given.json)
+    for group in photos:
+        for (i, _), found in zip(group, sl.predict(model, [p for _, p in group], top=given.top), strict=True):
+            rows.append({"photo": _text(given.photos[i]), "predictions": list(map(asdict, found))})
+            if not given.json:
+                print("\n".join([_bold(given.photos[i]), *_answers(found)]))
+    if given.json:
+        doubts = [{"code": one.code, "message": one.message} for one in model.warnings]
+        _print_json({"model": model.source, "photos": rows, "warnings": doubts, "failed": photos.failed})
+    return _complain(photos.failed, given.json)
 
 
 def demo(given: argparse.Namespace) -> int:
@@ -151,7 +153,7 @@ def _target(given: str | None) -> int | str | None:
 
 
 def _formats(given: str) -> list[str]:
-    wanted = given.split(",")
+    wanted = [one.lower() for one in _listed(given)]
     for one in wanted:
         if one not in FORMATS:
             raise OptionError(f"--format {one!r}; possible: {', '.join(FORMATS)}.")
@@ -178,27 +180,63 @@ def _value(text: str) -> Any:
         return text
 
 
-def _opened(paths: Iterable[str], channels: int) -> tuple[list[tuple[str, sl.Photo]], list[dict[str, str]]]:
-    """The photos that can be read, and the others with the reason."""
-    photos, failed = [], []
+class _Photos:
+    """The photos that can be read, in groups that go through the network together; the others are in `failed`."""
+
+    def __init__(self, paths: Sequence[str], model: sl.Model) -> None:
+        self.failed: list[dict[str, str]] = []
+        self._paths, self._model = paths, model
+
+    def __iter__(self) -> Iterator[list[tuple[int, sl.Photo]]]:
+        group = []
+        for i, path in enumerate(self._paths):
+            try:
+                photo = sl.open_photo(path, channels=self._model.channels)
+                self._model.geometry.view(photo.height, photo.width)
+                group.append((i, photo))
+            except PhotoError as error:
+                self.failed.append({"photo": _text(path), "error": _text(str(error))})
+            if len(group) == self._model.at_once:
+                yield group
+                group = []
+        if group:
+            yield group
+
+
+def _goals(paths: Sequence[str], out: Path, suffixes: Sequence[str]) -> list[list[Path]]:
+    """The files to write for each photo: its stem, numbered where two would meet. Raises OptionError."""
+    taken: set[str] = set()
+    goals = []
     for path in paths:
-        try:
-            photos.append((path, sl.open_photo(path, channels=channels)))
-        except PhotoError as error:
-            failed.append({"photo": path, "error": str(error)})
-    return photos, failed
+        stem, number = _text(Path(path).stem) or "photo", 1
+        name = stem
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        goals.append([out / f"{name}.{suffix}" for suffix in suffixes])
+    originals = {Path(path).resolve() for path in paths}
+    for goal in (goal for each in goals for goal in each):
+        if goal.resolve() in originals:
+            raise OptionError(f"{goal} is one of the photos and would be overwritten; choose another --out.")
+    return goals
 
 
-def _names(paths: Sequence[str]) -> list[str]:
-    """A file name for each photo: its stem, numbered where two would meet."""
-    stems = [Path(path).stem for path in paths]
-    return [stem if stems.count(stem) == 1 else f"{stem}-{i + 1}" for i, stem in enumerate(stems)]
+def _text(name: str) -> str:
+    """A file name that can be printed, also when its bytes are no text."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _complain(failed: Sequence[dict[str, str]], quiet: bool) -> int:
     for one in () if quiet else failed:
-        print(f"sightline: {one['photo']}: {one['error']}", file=sys.stderr)
+        name = "" if one["photo"] in one["error"] else f"{one['photo']}: "
+        print(f"sightline: {name}{one['error']}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _listed(text: str) -> list[str]:
+    """Names between commas."""
+    return [one.strip() for one in text.split(",") if one.strip()]
 
 
 @contextmanager
@@ -208,13 +246,17 @@ def _progress(quiet: bool) -> Iterator[Any]:
         yield bar.update
 
 
+def _each(result: Any) -> list[sl.Explanation]:
+    return list(result.values()) if isinstance(result, sl.Comparison) else [result]
+
+
 def _record(path: str, result: Any, files: Sequence[Path]) -> dict[str, Any]:
-    each = result.values() if isinstance(result, sl.Comparison) else [result]
-    return {"photo": path, "explanations": [one.provenance for one in each], "files": list(map(str, files))}
+    explanations = [one.provenance for one in _each(result)]
+    return {"photo": _text(path), "explanations": explanations, "files": list(map(str, files))}
 
 
 def _tell(path: str, result: Any, files: Sequence[Path]) -> None:
-    each = list(result.values()) if isinstance(result, sl.Comparison) else [result]
+    each = _each(result)
     print(_bold(path))
     marked = {getattr(each[0].target, "index", None)}
     print("\n".join(_answers(each[0].predictions, marked)))
@@ -231,7 +273,7 @@ def _answers(predictions: Iterable[sl.Prediction], marked: Iterable[int | None] 
 
 
 def _bold(text: str) -> str:
-    return f"{_BOLD}{text}{_PLAIN}" if sys.stdout.isatty() else text
+    return f"{_BOLD}{_text(text)}{_PLAIN}" if sys.stdout.isatty() else _text(text)
 
 
 def _shown(options: dict[str, Any]) -> dict[str, Any]:
@@ -241,7 +283,7 @@ def _shown(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 from sightline.attribution.catalog import Explainer, Method, method, methods
 from sightline.core.checks import whole
 from sightline.core.errors import MethodError, OptionError, TargetError, near
-from sightline.core.heats import Heat, Warning
+from sightline.core.heats import Heat, Warning, speaks_against
 from sightline.core.targets import Classes, Output, Predicted, Target
 from sightline.network.net import Net
 
@@ -34,7 +35,8 @@ def bind(names: Iterable[str], layer: str | None, seed: int, options: dict[str, 
     for name in options:
         if name not in taken:
             who = ", ".join(one.id for one in chosen)
-            raise OptionError(f"no option {name!r} for {who}; {near(name, taken)}")
+            possible = near(name, taken) if taken else "it takes none."
+            raise OptionError(f"no option {name!r} for {who}; {possible}")
     bound = []
     for one in chosen:
         mine = {name: value for name, value in options.items() if name in one.options}
@@ -73,7 +75,11 @@ def run(
     elif scores_too or isinstance(first, Predicted):
         scores = net.scores(images)
     fixed = _fix(first, scores)
-    heats = {one.method.id: noted(net, drive(one.explainer(net, images, fixed)), one) for one in bound}
+    heats: dict[str, Heat] = {}
+    for one in bound:
+        heats[one.method.id] = heat = noted(net, drive(one.explainer(net, images, fixed)), one)
+        if heat.interrupted:
+            break  # the user asked to stop: what there is, is given
     return Outcome(heats, fixed, scores)
 
 
@@ -142,18 +148,24 @@ def _doubts(heat: Heat, image: int, bound: Bound) -> Iterator[Warning]:
     if not bool(torch.isfinite(values).all()):
         yield Warning("not-finite", f"{bound.method.id} gave values that are not finite; calculate in float32.")
     elif not bool(values.any()):
-        message = f"the map is zero everywhere: the score has no gradient{where}. Try another layer or method."
-        yield Warning("blank-map", message)
-    elif bound.method.evidence and bool((values <= 0).all()):
         message = (
-            f"every value is negative: {bound.method.id} finds only evidence against this target{where}. "
+            f"the map is zero everywhere: nothing that {bound.method.id} looks at moves the score{where}. "
+            "Try another layer, baseline or method."
+        )
+        yield Warning("blank-map", message)
+    elif bound.method.evidence and speaks_against(values):
+        every = "every value is" if bool((values <= 0).all()) else "nearly all values are"
+        message = (
+            f"{every} negative: {bound.method.id} finds only evidence against this target{where}. "
             "The signed map is shown; try a contrast with the class that is predicted."
         )
         yield Warning("negative-evidence", message)
     gap, allowed = heat.gap, bound.options.get("tolerance")
     if gap is not None and allowed is not None and not float(gap[image]) <= allowed:
+        share = float(gap[image])
+        by = f"{share:.1%}, more than {allowed:.2%}," if math.isfinite(share) else "all of it, as it does not change,"
         message = (
-            f"the map's sum misses the score's change by {float(gap[image]):.1%}, more than {allowed:.1%}, "
+            f"the map's sum misses the score's change by {by} "
             f"after {heat.spent[image][0]} passes. Raise budget, or take a baseline that differs more."
         )
         yield Warning("completeness-gap", message)

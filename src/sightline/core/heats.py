@@ -52,6 +52,11 @@ class Heat:
         """(forward, backward) passes through the network that an image took: the most of the batch."""
         return (max((f for f, _ in self.spent), default=0), max((b for _, b in self.spent), default=0))
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user stopped it: the best map so far."""
+        return any(one.code == "interrupted" for one in self.warnings)
+
     def __len__(self) -> int:
         return len(self.values)
 
@@ -67,6 +72,11 @@ class Heat:
             self.layer,
             mine,
         )
+
+
+def speaks_against(values: Tensor) -> bool:
+    """Whether a map of evidence holds next to nothing but evidence against: under 5 % of it for the target."""
+    return bool(values.min() < 0) and bool(values.max() <= -0.05 * values.min())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -41,6 +41,8 @@ class Target(Protocol):
         return True
 
     def __add__(self, other: Target) -> Target:
+        if not isinstance(other, Target):
+            return NotImplemented
         return Sum(_parts(self) + _parts(other))
 
     def __sub__(self, other: Target) -> Target:
@@ -50,6 +52,8 @@ class Target(Protocol):
         return -1.0 * self
 
     def __mul__(self, factor: float) -> Target:
+        if not isinstance(factor, int | float):
+            return NotImplemented
         return Sum(tuple((factor * weight, part) for weight, part in _parts(self)))
 
     def __truediv__(self, divisor: float) -> Target:
@@ -245,6 +249,10 @@ class Function(Target):
     """Any function of the network's scores (N, ...) that gives a score per image (N,)."""
 
     function: Callable[[Tensor], Tensor]
+
+    def __str__(self) -> str:  # without an address in memory, which would differ in every run
+        where = getattr(self.function, "__module__", ""), getattr(self.function, "__qualname__", "")
+        return f"Function({'.'.join(filter(None, where)) or type(self.function).__name__})"
 
     def read(self, seen: Seen) -> Tensor:
         score = self.function(seen.scores)

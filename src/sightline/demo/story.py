@@ -137,7 +137,7 @@ def _page(story: Story, pictures: dict[str, Pixels], saliency: Explanation, cam:
         page.heading("Did it look at the ball, or at the court?", 1),
         page.paragraph(
             "A small network was trained on drawn scenes of seven things. In training, the ball was always "
-            "photographed on its court. It answers nearly everything right. This page asks what it learned.",
+            "photographed on its court. This page asks what it learned.",
             "lead",
         ),
         *_seen_in_training(),
@@ -220,9 +220,9 @@ def _meaning(story: Story) -> list[str]:
 
 def _your_turn() -> list[str]:
     commands = (
-        "sightline explain on-grass.png --model demo --target ball\n"
+        "sightline explain on-grass.png --model demo --target ball     (in this page's folder)\n"
         "sightline explain your-photo.jpg --model torchvision/resnet50\n"
-        "sightline explain your-photo.jpg --model your_package.module:factory --method grad-cam,integrated-gradients"
+        "sightline explain your-photo.jpg --model your_module:factory --model-option input_size=224"
     )
     return [page.heading("Your turn"), page.code(commands)]
 

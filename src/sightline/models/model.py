@@ -39,6 +39,7 @@ class Model:
     output: str = "auto"
     batch_size: int | None = None
     source: str = "wrap"
+    weights: str | None = None
     warnings: tuple[Warning, ...] = field(default=())
 
     @property
@@ -58,7 +59,7 @@ class Model:
 
     def to(self, device: str | torch.device) -> Model:
         """This model with its network moved to `device`, as torch's own `to`."""
-        self.network.to(device)
+        move(self.network, device)
         return self
 
     def label(self, index: int) -> str:
@@ -102,6 +103,24 @@ class Model:
         levels = (-mean / std, (1 - mean) / std)
         with lend(self.network, images, output=self.output, levels=levels, chunk=self.at_once) as net:
             yield net
+
+    def recipe(self) -> dict[str, Any]:
+        """How this model was made, as plain values."""
+        return {
+            "source": self.source,
+            "weights": self.weights,
+            "network": type(self.network).__name__,
+            "input_size": list(self.input_size),
+            "channels": self.channels,
+            "resize": self.geometry.resize,
+            "short": self.geometry.short,
+            "interpolation": self.geometry.interpolation,
+            "mean": self.mean,
+            "std": self.std,
+            "output": self.output,
+            "device": str(self.device),
+            "batch_size": self.at_once,
+        }
 
     def _sample(self) -> Tensor:
         noise = torch.rand(self.channels, *self.input_size, generator=torch.Generator().manual_seed(0))
@@ -154,7 +173,7 @@ def wrap(
     if layer is not None:
         _check_layer(module, layer)
     if device is not None:
-        module.to(device)
+        move(module, device)
     means, deviations = _per_channel("mean", mean, channels), _per_channel("std", std, channels)
     fill = means or (0.5,) * channels
     return Model(
@@ -170,6 +189,14 @@ def wrap(
         source=getattr(network, "__name__", type(module).__name__),
         warnings=_unnormalized(network, mean, std),
     )
+
+
+def move(network: nn.Module, device: str | torch.device) -> None:
+    """`network` to a device. Raises ModelError where there is no such device."""
+    try:
+        network.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"device={str(device)!r}: {str(error).splitlines()[0]}") from error
 
 
 def _is_count(given: object) -> bool:

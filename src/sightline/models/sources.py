@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def load(source: str, *, weights: Any = "default", device: str | torch.device | 
     else:
         raise ModelError(f"no model {source!r}; possible: {', '.join(SOURCES)}.")
     model.source = source
+    model.weights = "random" if weights is None else str(weights)
     return model.to(device) if device is not None else model
 
 
@@ -61,6 +63,10 @@ def _from_factory(source: str, weights: Any, options: dict[str, Any]) -> Model:
         return made
     if "input_size" not in options:
         raise ModelError(f"{source} made a network of unknown input size; give input_size=224 or (height, width).")
+    known = inspect.signature(wrap).parameters
+    for name in options:
+        if name not in known:
+            raise ModelError(f"{source}: no option {name!r}; {near(name, known)}")
     return wrap(network, **options)
 
 

@@ -105,4 +105,7 @@ def _name(source: object) -> str | None:
     if isinstance(source, Photo):
         return source.name
     path = getattr(source, "filename", None) if isinstance(source, Image.Image) else source
-    return (Path(os.fsdecode(path)).stem or None) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(path, str | os.PathLike):
+        return None
+    stem = Path(os.fsdecode(path)).stem
+    return stem.encode("utf-8", "replace").decode() or None  # a name that is no text is still a name

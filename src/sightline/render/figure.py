@@ -15,6 +15,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.font_manager import get_font_names
 from matplotlib.offsetbox import AnchoredOffsetbox, TextArea, VPacker
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from sightline.core.errors import OptionError
@@ -77,6 +79,8 @@ def figure_grid(rows: Sequence[Sequence[Panel]], *, alpha: float = 0.85, photo: 
             _bar(drawn, place(x + _CELL + 0.06, y + 0.02, 0.11, high - 0.04), panel, int(13 * high))
         y += high + _GAP
     _write_below(drawn, notes, _footer(rows), height)
+    for text in drawn.findobj(Text):
+        text.set_parse_math(False)  # a "$" in a file's name or a label is no formula
     return drawn
 
 
@@ -89,7 +93,7 @@ def _aspect(panel: Panel) -> float:
 def _photo(axis: Any, panel: Panel) -> None:
     axis.imshow(panel.photo, interpolation="antialiased")
     axis.set_axis_off()
-    axis.set_title(textwrap.shorten(panel.name, 34, placeholder="…"), fontsize=10)
+    axis.set_title(_cut(panel.name, 34), fontsize=10)
 
 
 def _overlay(axis: Any, panel: Panel, alpha: float, named: bool) -> None:
@@ -97,14 +101,35 @@ def _overlay(axis: Any, panel: Panel, alpha: float, named: bool) -> None:
     axis.set_axis_off()
     axis.set_anchor("E")  # beside its colour bar, also where the photo is narrower than its cell
     axis.imshow(blend(panel, alpha), interpolation="antialiased")
-    unseen = ~np.isfinite(panel.heat)
-    if unseen.any():
-        hatched = axis.contourf(unseen, levels=[0.5, 1.5], colors=["none"], hatches=["////"])
-        hatched.set_edgecolor("#ffffffaa")
-        hatched.set_linewidth(0)
-    label = textwrap.shorten(panel.label, 30, placeholder="…")
-    whose = f"{textwrap.shorten(panel.name, 30, placeholder='…')}: " if named else ""
-    axis.set_title(f"{whose}{panel.method}  ·  {label}", fontsize=10)
+    for x, y, wide, high in _unseen(panel):
+        axis.add_patch(Rectangle((x - 0.5, y - 0.5), wide, high, fill=False, hatch="////", ec="#ffffffaa", lw=0))
+    whose = f"{_cut(panel.name, 26)}: " if named else ""
+    axis.set_title(f"{whose}{panel.method}  ·  {_cut(panel.label, 26 if named else 32)}", fontsize=10)
+
+
+def _unseen(panel: Panel) -> list[tuple[int, int, int, int]]:
+    """What the network did not see, as bands (x, y, width, height) around what it saw."""
+    seen = np.isfinite(panel.heat)
+    height, width = seen.shape
+    if seen.all():
+        return []
+    if not seen.any():
+        return [(0, 0, width, height)]
+    rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    bands = [
+        (0, 0, width, top),
+        (0, bottom, width, height - bottom),
+        (0, top, left, bottom - top),
+        (right, top, width - right, bottom - top),
+    ]
+    return [band for band in bands if band[2] and band[3]]
+
+
+def _cut(text: str, letters: int) -> str:
+    """`text` in at most so many letters."""
+    plain = " ".join(text.split())
+    return plain if len(plain) <= letters else plain[: letters - 1] + "…"
 
 
 def _bar(drawn: Figure, axis: Any, panel: Panel, letters: int) -> None:
@@ -149,7 +174,7 @@ def _answers(axis: Any, panel: Panel) -> None:
         return
     lines = [_line(one, one.index in panel.marked) for one in panel.predictions]
     if panel.marked and not any(one.index in panel.marked for one in panel.predictions):
-        lines.append(f"▸ not among them: {textwrap.shorten(panel.label, 20, placeholder='…')}")
+        lines.append(f"▸ not among them: {_cut(panel.label, 20)}")
     width = max(map(len, lines))
     style: dict[str, Any] = {"fontsize": 7, "family": _fonts(), "color": "#1f2937"}
     marked = style | {"color": MARK, "weight": "bold"}
@@ -185,19 +210,28 @@ def _quietest(panel: Panel) -> tuple[bool, bool]:
 
 
 def _line(one: Prediction, marked: bool) -> str:
-    name = one.label if len(one.label) <= 20 else one.label[:19] + "…"
+    name = _cut(one.label, 20)
     number = f"{one.probability:6.1%}" if one.probability is not None else f"{one.score:8.3g}"
     return f"{'▸' if marked else ' '} {number} {name}"
 
 
 def _notes(panels: Sequence[Panel], width: float) -> list[str]:
     """What a reader has to know, in lines that fit; hatching is explained where it is used."""
-    found: dict[Warning, None] = dict.fromkeys(one for panel in panels for one in panel.warnings)
     letters = int(width * 14.5)
-    lines = [line for one in found for line in textwrap.wrap(f"⚠ {one.message}", letters, subsequent_indent="   ")]
+    lines = [
+        line
+        for note in dict.fromkeys(_note(panels, panel, one) for panel in panels for one in panel.warnings)
+        for line in textwrap.wrap(f"⚠ {note}", letters, subsequent_indent="   ")
+    ]
     if any(not np.isfinite(panel.heat).all() for panel in panels):
         lines.append("Hatched: cut off before the network saw it.")
     return lines
+
+
+def _note(panels: Sequence[Panel], panel: Panel, one: Warning) -> str:
+    """A warning, with whose it is unless it is everybody's."""
+    shared = all(one in other.warnings for other in panels)
+    return one.message if shared else f"{_cut(panel.name, 24)}, {panel.method}: {one.message}"
 
 
 def _footer(rows: Sequence[Sequence[Panel]]) -> str:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from sightline.attribution.baselines import NAMES
 from sightline.attribution.driver import Bound, Outcome, bind, run
-from sightline.core.errors import OptionError, SightlineError, TargetError
+from sightline.core.checks import whole
+from sightline.core.errors import ModelError, OptionError, SightlineError, TargetError
 from sightline.core.heats import Prediction
 from sightline.core.targets import Class, Classes, PerImage, Region, Sum, Target, targets_of
 from sightline.models.model import Model
@@ -33,6 +34,8 @@ def predict(model: Model, photo: Any, top: int = 5) -> Any:
 
     Raises PhotoError, NetworkError, ModelError.
     """
+    _check_model(model)
+    whole("top", top, 1)
     sources, one = photos_of(photo)
     answers: list[list[Prediction]] = []
     for start in range(0, len(sources), model.at_once):
@@ -62,6 +65,7 @@ def explain(
     methods share their passes. `progress` is called with the number of images that went through the network.
     Raises PhotoError, TargetError, MethodError, LayerError, OptionError, NetworkError.
     """
+    _check_model(model)
     sources, one = photos_of(photo)
     wanted = _each(target, len(sources), model.labels)
     if not isinstance(method, str | None) and not method:
@@ -72,8 +76,10 @@ def explain(
     for start in range(0, len(sources), model.at_once):
         part = slice(start, start + model.at_once)
         for row in _explained(ask, sources[part], wanted and wanted[part]):
-            several = isinstance(method, list | tuple)
+            several = not isinstance(method, str | None)
             results.append(Comparison(row) if several else next(iter(row.values())))
+        if any(one_of.interrupted for one_of in _cells(results[-1])):
+            break  # the results so far
     announce(warning for result in results for one_of in _cells(result) for warning in one_of.warnings)
     return results[0] if one else results
 
@@ -92,6 +98,14 @@ class _Ask:
     def bound(self, net: Net, images: Tensor) -> list[Bound]:
         names = self.names or [preferred(net, images)]
         return bind(names, self.layer, self.seed, _tensors(self.model, self.options))
+
+
+def _check_model(model: object) -> None:
+    if not isinstance(model, Model):
+        raise ModelError(
+            f"a Model is needed, not a {type(model).__name__}; make one with sl.load(name) or "
+            "sl.wrap(network, input_size=...)."
+        )
 
 
 def _cells(result: Explanation | Comparison) -> Iterator[Explanation]:
@@ -125,7 +139,11 @@ def _explained(ask: _Ask, sources: list[Any], wanted: list[Target] | None) -> li
         outcome = run(net, images, target, bound, ask.layer, scores_too=True)
         seen = list(zip(photos, views, strict=True))
         return [
-            {one.method.id: _explanation(ask, net.readout, outcome, one, i, seen[i]) for one in bound}
+            {
+                one.method.id: _explanation(ask, net.readout, outcome, one, i, seen[i])
+                for one in bound
+                if one.method.id in outcome.heats
+            }
             for i in range(len(seen))
         ]
 
@@ -147,11 +165,12 @@ def _explanation(
         predictions=tuple(answers),
         target=_of_image(outcome.target, i),
         method=bound.method.id,
-        options=bound.options,
+        options=bound.options | {name: value for name, value in ask.options.items() if name in bound.options},
         seed=ask.seed,
         layer=heat.layer,
         score=readout.score,
         model=ask.model.source,
+        recipe=ask.model.recipe(),
         labels=ask.model.labels,
         photo=seen[0],
         view=seen[1],
@@ -188,7 +207,12 @@ def _tensors(model: Model, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_input(model: Model, given: Any) -> Any:
-    if given in NAMES if isinstance(given, str) else isinstance(given, int | float | list | tuple):
+    if isinstance(given, int | float | list | tuple):
+        colour = given if isinstance(given, list | tuple) else (given,)
+        if not all(0 <= part <= 1 for part in colour):
+            raise OptionError(f"baseline={given!r}: a colour is of numbers in [0, 1].")
+        return given
+    if isinstance(given, str) and given in NAMES:
         return given
     try:
         return model.tensor(open_photo(given, channels=model.channels))[0]

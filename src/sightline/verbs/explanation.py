@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import platform
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from os import PathLike
@@ -18,7 +20,9 @@ from torch import Tensor
 
 from sightline.attribution.catalog import method
 from sightline.core.blur import gaussian
-from sightline.core.heats import Passes, Prediction, Warning
+from sightline.core.checks import number
+from sightline.core.errors import OptionError
+from sightline.core.heats import Passes, Prediction, Warning, speaks_against
 from sightline.core.targets import Class, Contrast, Function, Output, Region, Similar, Sum, Target, Unit
 from sightline.photos.decode import Photo
 from sightline.photos.geometry import View
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
     from sightline.render.figure import Picture
 
 Floats = NDArray[np.float32]
+_SHOWN = 1000  # pixels of a picture's longer side
+_STEADY = "steadiness: 1 where the output does not depend on the input"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +58,7 @@ class Explanation:
     layer: str | None
     score: str
     model: str
+    recipe: dict[str, Any]
     labels: tuple[str, ...] | None
     photo: Photo
     view: View
@@ -80,6 +87,11 @@ class Explanation:
         return np.asarray(heat, np.float32)
 
     @property
+    def interrupted(self) -> bool:
+        """Whether the user stopped it: the best map so far."""
+        return any(one.code == "interrupted" for one in self.warnings)
+
+    @property
     def label(self) -> str:
         """What is explained, for a person."""
         return describe(self.target, self.labels)
@@ -89,8 +101,12 @@ class Explanation:
         """All that is needed to make this result again, as plain values."""
         packages = ("sightline", "torch", "torchvision", "numpy")
         return {
-            "model": self.model,
-            "photo": self.photo.name,
+            "model": self.recipe,
+            "photo": {
+                "name": self.photo.name,
+                "size": [self.photo.height, self.photo.width],
+                "sha256": hashlib.sha256(self.photo.pixels.tobytes()).hexdigest(),
+            },
             "method": self.method,
             "options": {name: _plain(value) for name, value in self.options.items()},
             "layer": self.layer,
@@ -99,7 +115,7 @@ class Explanation:
             "score": self.score,
             "seed": self.seed,
             "passes": list(self.passes),
-            "gap": self.gap,
+            "gap": self.gap if self.gap is None or math.isfinite(self.gap) else None,
             "warnings": [{"code": one.code, "message": one.message} for one in self.warnings],
             "predictions": [_answer(one) for one in self.predictions],
             "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
@@ -107,22 +123,27 @@ class Explanation:
 
     def panel(self, smooth: float | None = None, signed: bool | None = None) -> Panel:
         """What a picture shows. `smooth`: sigma in input pixels; `signed` None: only where all are negative."""
+        if smooth is not None:
+            number("smooth", smooth)
         known = method(self.method)
         plane = self._plane()
-        negative = known.evidence and bool((plane <= 0).all()) and bool(plane.any())
+        negative = known.evidence and speaks_against(plane)
         signs = negative if signed is None else signed
         if not signs:
             plane = plane.abs() if known.magnitude else plane.clamp_min(0)
         if smooth:
             plane = gaussian(plane.double(), [smooth, smooth]).float()
+        photo = self.photo.image()
+        photo.thumbnail((_SHOWN, _SHOWN))  # a figure is smaller than a camera's photo
+        view = replace(self.view, photo_size=(photo.height, photo.width))
         return Panel(
-            photo=np.asarray(self.photo.image()),
-            heat=self.view.to_photo(plane.numpy()),
+            photo=np.asarray(photo),
+            heat=view.to_photo(plane.numpy()),
             signed=signs,
             name=self.photo.name or "photo",
             method=self.method,
             label=self.label,
-            unit=_unit(known.unit, known.magnitude and not signs, smooth),
+            unit=_unit(known.unit if self.target.additive else _STEADY, known.magnitude and not signs, smooth),
             predictions=self.predictions,
             marked=tuple(_indices(self.target)),
             warnings=self.warnings,
@@ -131,7 +152,8 @@ class Explanation:
 
     def _footer(self) -> str:
         forward, backward = self.passes
-        parts = [self.model, f"layer {self.layer}" if self.layer else "", f"{self.score} explained"]
+        scored = f"{self.score} explained" if _indices(self.target) else ""
+        parts = [self.model, f"layer {self.layer}" if self.layer else "", scored]
         parts.append(f"{forward} forward, {backward} backward")
         parts.append(f"gap {self.gap:.1%}" if self.gap is not None else "")
         return "  ·  ".join(part for part in parts if part)
@@ -185,7 +207,7 @@ class Comparison(Mapping[str, Explanation]):
         self._explanations = dict(explanations)
 
     def __getitem__(self, key: str) -> Explanation:
-        return self._explanations[key]
+        return self._explanations[key.lower().replace("_", "-")]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._explanations)
@@ -218,11 +240,13 @@ class Comparison(Mapping[str, Explanation]):
 
 
 def grid(
-    results: list[Explanation] | list[Comparison], smooth: float | None = None, *, alpha: float = 0.85
+    results: Sequence[Explanation] | Sequence[Comparison], smooth: float | None = None, *, alpha: float = 0.85
 ) -> Picture:
     """One figure of many photos: a row each, with the photo and an overlay for each method."""
     from sightline.render.figure import figure_grid
 
+    if not isinstance(results, list | tuple):
+        raise OptionError(f"a list of results is needed, not a {type(results).__name__}; use its own .figure().")
     rows = [list(one.values()) if isinstance(one, Comparison) else [one] for one in results]
     return figure_grid([[cell.panel(smooth) for cell in row] for row in rows], alpha=alpha)
 
@@ -260,6 +284,9 @@ def _factor(weight: float) -> str:
 
 
 def _indices(target: Target) -> list[int]:
+    """The classes that a target speaks for."""
+    if isinstance(target, Sum):
+        return [index for weight, part in target.parts if weight > 0 for index in _indices(part)]
     return [target.index] if isinstance(target, Class | Contrast) else []
 
 
