@@ -33,6 +33,7 @@ _CELL, _BAR, _GAP, _TITLE, _LINE = (
     0.34,
     0.2,
 )  # inches: picture, colour bar, gaps, a line of text
+_ANSWER = (0.06, 0.145)  # inches: a letter's width and a line's height in the box of answers
 
 
 class Picture(Figure):
@@ -75,7 +76,7 @@ def figure_grid(rows: Sequence[Sequence[Panel]], *, alpha: float = 0.85, photo: 
             axis = place(x, y, _CELL, high)
             _overlay(axis, panel, alpha, named=not photo)
             if i == 0 or panel.predictions != row[i - 1].predictions:
-                _answers(axis, panel)
+                _answers(axis, panel, high)
             _bar(drawn, place(x + _CELL + 0.06, y + 0.02, 0.11, high - 0.04), panel, int(13 * high))
         y += high + _GAP
     _write_below(drawn, notes, _footer(rows), height)
@@ -168,20 +169,22 @@ def blend(panel: Panel, alpha: float) -> NDArray[np.float32]:
     return np.asarray(mixed, np.float32)
 
 
-def _answers(axis: Any, panel: Panel) -> None:
-    """The top answers, the explained class marked, in the corner where they hide least."""
+def _answers(axis: Any, panel: Panel, high: float) -> None:
+    """The top answers, the explained class marked, in the corner where they hide least of a picture so `high`."""
     if not panel.predictions:
         return
     lines = [_line(one, one.index in panel.marked) for one in panel.predictions]
     if panel.marked and not any(one.index in panel.marked for one in panel.predictions):
         lines.append(f"▸ not among them: {_cut(panel.label, 20)}")
+    lines = lines[: max(1, int(high / _ANSWER[1]) - 1)]
     width = max(map(len, lines))
     style: dict[str, Any] = {"fontsize": 7, "family": _fonts(), "color": "#1f2937"}
     marked = style | {"color": MARK, "weight": "bold"}
     texts: list[Any] = [
         TextArea(line.ljust(width), textprops=marked if line.startswith("▸") else style) for line in lines
     ]
-    right, upper = _quietest(panel)
+    wide = min(_CELL, high * panel.photo.shape[1] / panel.photo.shape[0])
+    right, upper = _quietest(panel, (len(lines) + 1) * _ANSWER[1] / high, (width + 3) * _ANSWER[0] / wide)
     corner: Any = f"{'upper' if upper else 'lower'} {'right' if right else 'left'}"
     box = AnchoredOffsetbox(corner, child=VPacker(children=texts, pad=0, sep=2.5), pad=0.5, borderpad=0.6)
     box.patch.set(facecolor="#ffffffd9", edgecolor="none", boxstyle="round,pad=0.1")
@@ -196,10 +199,10 @@ def _fonts() -> list[str]:
     return ["DejaVu Sans Mono", *(name for name in more if name in there)]
 
 
-def _quietest(panel: Panel) -> tuple[bool, bool]:
-    """(right, upper) of the corner with the least heat; lower left unless another is clearly better."""
+def _quietest(panel: Panel, high_share: float, wide_share: float) -> tuple[bool, bool]:
+    """(right, upper) of the corner where a box of such shares hides least; lower left unless another is better."""
     size = np.nan_to_num(np.abs(panel.heat))
-    high, wide = int(len(size) * 0.4) + 1, int(size.shape[1] * 0.6) + 1
+    high, wide = int(len(size) * min(1, high_share)) + 1, int(size.shape[1] * min(1, wide_share)) + 1
     mass = {
         (False, False): size[-high:, :wide].sum() * 0.8,
         (True, False): size[-high:, -wide:].sum(),
