@@ -214,3 +214,14 @@ def test_what_a_network_or_a_device_refuses_is_one_line(photos, capsys):
         )
         assert status == 2
         assert len(err.splitlines()) == 1
+
+
+def test_a_network_that_fails_on_the_photo_says_what_it_was_given(photos, capsys):
+    (photos / "nets_of_mine.py").write_text(
+        "import torch\ndef make():\n    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 3))\n"
+    )
+    options = [f"--model-option={one}" for one in ("input_size=8", "mean=0.5", "std=0.5")]
+    status, _, err = run(capsys, "predict", "court.png", "--model", "nets_of_mine:make", *options)
+    assert status == 2
+    assert "Sequential raised this for images (1, 3, 8, 8); is that its input size?" in err
+    assert len(err.splitlines()) == 1

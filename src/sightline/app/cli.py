@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left, as `head` does
         return 0
     except RuntimeError as error:
-        print(f"sightline: the network failed: {error}", file=sys.stderr)
+        notes = " ".join(["", *dict.fromkeys(getattr(error, "__notes__", []))])
+        print(f"sightline: the network failed: {str(error).splitlines()[0]}.{notes}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("sightline: interrupted; what was written before is complete.", file=sys.stderr)

@@ -35,8 +35,7 @@ def bind(names: Iterable[str], layer: str | None, seed: int, options: dict[str, 
     for name in options:
         if name not in taken:
             who = ", ".join(one.id for one in chosen)
-            possible = near(name, taken) if taken else "it takes none."
-            raise OptionError(f"no option {name!r} for {who}; {possible}")
+            raise OptionError(f"no option {name!r} for {who}; {near(name, taken)}")
     bound = []
     for one in chosen:
         mine = {name: value for name, value in options.items() if name in one.options}

@@ -56,6 +56,17 @@ def borrow(network: nn.Module) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def told(network: nn.Module, images: Tensor) -> Iterator[None]:
+    """An error of the network's own stays its own; a note says what it was given."""
+    try:
+        yield
+    except RuntimeError as error:
+        what = f"{type(network).__name__} raised this for images {tuple(images.shape)}; is that its input size?"
+        error.add_note(what)
+        raise
+
+
 def _quiet(module: nn.Module, undo: ExitStack) -> None:
     """One module made ready; how to put it back goes on `undo`."""
     if module.training:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sightline.core.errors import LayerError, MethodError, NetworkError, TargetError, near
 from sightline.core.heats import Passes, Seen, Warning
 from sightline.core.targets import Target
-from sightline.network.hooks import borrow, device_of, differentiate, dtype_of, record
+from sightline.network.hooks import borrow, device_of, differentiate, dtype_of, record, told
 from sightline.network.layouts import Layout
 from sightline.network.readout import Readout, StaleReadoutError, finite, read_off, scores_of
 from sightline.network.trace import Trace, trace
@@ -66,7 +66,8 @@ class Net:
     def _answer(self, images: Tensor) -> Tensor:
         """The scores; a readout that the network has outgrown is found out anew."""
         try:
-            return scores_of(self.module, images, self.readout)
+            with told(self.module, images):
+                return scores_of(self.module, images, self.readout)
         except StaleReadoutError:
             key = ("readout", self.output)
             self.facts.forget(key)
@@ -199,7 +200,7 @@ def lend(
 
 def _read_off(module: nn.Module, images: Tensor, output: str) -> Readout:
     ready = images.to(device_of(module), dtype_of(module) or images.dtype)
-    with torch.no_grad():
+    with torch.no_grad(), told(module, ready):
         while True:
             try:
                 return read_off(module, ready, output)
