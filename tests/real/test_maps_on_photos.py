@@ -157,7 +157,7 @@ def test_saved_values_open_without_pickle_and_say_where_they_come_from(kitten, m
     assert (told["method"], told["layer"], told["seed"], told["gap"]) == ("grad-cam", "features", 5, None)
     assert (told["passes"], told["options"], told["warnings"]) == ([1, 1], {}, [])
     assert (told["target"], told["label"], told["score"]) == (f"Class(index={top.index})", top.label, "logit")
-    assert told["model"] == "wrap"
+    assert told["model"] == "MobileNetV1"
     assert told["photo"].startswith("kitten")
     assert told["predictions"][0] == {
         "index": top.index, "label": top.label, "probability": top.probability, "score": top.score

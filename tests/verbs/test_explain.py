@@ -224,9 +224,9 @@ def test_saved_values_hold_all_that_is_needed_to_make_them_again(tmp_path):
     assert record["method"] == "smoothgrad"
     assert record["options"] == {"noise": 0.15, "samples": 4}
     assert (record["seed"], record["label"], record["passes"]) == (3, "red", [4, 4])
-    assert record["photo"] | {"sha256": ""} == {"name": "p", "size": [48, 64], "sha256": ""}
-    assert record["model"]["network"] == record["model"]["source"] == "Patches"
-    assert (record["model"]["resize"], record["model"]["mean"]) == ("crop", [0.0, 0.0, 0.0])
+    assert (record["photo"], record["photo_size"], len(record["photo_sha256"])) == ("p", [48, 64], 64)
+    assert record["model"] == record["recipe"]["network"] == "Patches"
+    assert (record["recipe"]["resize"], record["recipe"]["mean"]) == ("crop", [0.0, 0.0, 0.0])
     assert record["versions"].keys() == {"python", "sightline", "torch", "torchvision", "numpy"}
     again = sl.explain(patches(), tmp_path / "p.png", "smoothgrad", target="red", seed=3, samples=4)
     assert torch.equal(again.values, ex.values)

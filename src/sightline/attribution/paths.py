@@ -60,8 +60,9 @@ def integrated_gradients(
 def _visit(net: Net, target: Target, paths: list[list[_Path]]) -> None:
     """Gradients at the points that each path asks for, a chunk of rows at a time."""
     points = [(i, path, at) for i, column in enumerate(paths) for path in column for at in path.wanted]
-    for first in range(0, len(points), net.chunk):
-        group = points[first : first + net.chunk]
+    at_once = net.chunk  # which shrinks on the way when memory runs out
+    for first in range(0, len(points), at_once):
+        group = points[first : first + at_once]
         batch = torch.stack([path.image_at(at) for _, path, at in group])
         reading = net.gradients(batch, target, rows=torch.tensor([i for i, _, _ in group]))
         for (_, path, at), score, slope in zip(group, reading.score, reading.grads[INPUT][0], strict=True):

@@ -107,7 +107,6 @@ class Model:
     def recipe(self) -> dict[str, Any]:
         """How this model was made, as plain values."""
         return {
-            "source": self.source,
             "weights": self.weights,
             "network": type(self.network).__name__,
             "input_size": list(self.input_size),

@@ -101,12 +101,11 @@ class Explanation:
         """All that is needed to make this result again, as plain values."""
         packages = ("sightline", "torch", "torchvision", "numpy")
         return {
-            "model": self.recipe,
-            "photo": {
-                "name": self.photo.name,
-                "size": [self.photo.height, self.photo.width],
-                "sha256": hashlib.sha256(self.photo.pixels.tobytes()).hexdigest(),
-            },
+            "model": self.model,
+            "recipe": self.recipe,
+            "photo": self.photo.name,
+            "photo_size": [self.photo.height, self.photo.width],
+            "photo_sha256": hashlib.sha256(self.photo.pixels.tobytes()).hexdigest(),
             "method": self.method,
             "options": {name: _plain(value) for name, value in self.options.items()},
             "layer": self.layer,
