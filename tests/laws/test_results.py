@@ -144,3 +144,12 @@ def test_an_image_of_a_batch_can_be_taken_out(method, network, images):
     heat = explained(network, images, method=method)
     assert torch.equal(torch.cat([heat[i].values for i in range(len(heat))]), heat.values)
     assert [heat[i].passes for i in range(len(heat))] == list(heat.spent)
+
+
+def test_a_models_own_layer_is_read_for_tensors_too():
+    network, images = built("convolutions"), pictures()
+    names = [name for name, module in network.named_modules() if isinstance(module, torch.nn.Conv2d)]
+    model = sl.wrap(network, input_size=tuple(images.shape[2:]), mean=0, std=1, layer=names[0])
+    heat = sl.attribute(model, images, 0, method="grad-cam")
+    assert heat.layer == names[0]
+    assert alike(heat, explained(network, images, 0, method="grad-cam", layer=names[0]))

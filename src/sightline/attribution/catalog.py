@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sightline.attribution.cams import cam, grad_cam
 from sightline.attribution.gradients import input_x_gradient, saliency, smoothgrad
 from sightline.attribution.paths import integrated_gradients
-from sightline.core.errors import MethodError, OptionError, near
+from sightline.core.errors import MethodError, near
 from sightline.core.heats import Heat
 from sightline.network.net import INPUT
 
@@ -63,10 +63,7 @@ class Method:
         return "seed" in inspect.signature(self.function).parameters
 
     def bind(self, layer: str | None, seed: int, options: dict[str, Any]) -> Explainer:
-        """An explainer (net, images, target) -> Heat or ever better Heats. Raises OptionError."""
-        for name in options:
-            if name not in self.options:
-                raise OptionError(f"{self.id} has no option {name!r}; {near(name, self.options)}")
+        """An explainer (net, images, target) -> Heat or ever better Heats; `options` are among its own."""
         fixed = {"seed": seed} if self.seeded else {}
         if "layer" in self.needs:
             fixed["layer"] = layer  # type: ignore[assignment]

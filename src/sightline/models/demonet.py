@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
-from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from sightline.models import weights
 
 LABELS: tuple[str, ...] = ("ball", "cone", "crate", "duck", "mug", "pumpkin", "toadstool")
 """The classes in the order of the outputs; the same as the scenes' `OBJECTS`."""
@@ -50,8 +51,8 @@ class DemoNet(nn.Module):
         return logits
 
 
-def load_weights() -> DemoNet:
-    """The trained network in eval mode, its weights float32 on the CPU."""
-    net = DemoNet()
-    net.load_state_dict(load_file(WEIGHTS))
-    return net.eval()
+def load_weights(path: Path = WEIGHTS) -> DemoNet:
+    """The trained network in eval mode, float32 on the CPU. Raises ModelError for a file that does not fit."""
+    net = DemoNet().eval()
+    weights.load_weights(net, path)
+    return net

@@ -8,7 +8,6 @@ from typing import Any
 from sightline.core.errors import ModelError
 from sightline.models import demonet
 from sightline.models.model import Model
-from sightline.models.weights import load_weights
 from sightline.photos.geometry import Geometry
 
 
@@ -18,8 +17,7 @@ def load_demo(weights: Any, options: dict[str, Any]) -> Model:
         raise ModelError(f"'demo' brings its own preprocessing; {sorted(options)} do not apply.")
     if weights is None:
         raise ModelError("'demo' without its weights is an empty network; train it: python -m sightline.demo.train.")
-    network = demonet.DemoNet().eval()
-    load_weights(network, demonet.WEIGHTS if weights == "default" else Path(weights))
+    network = demonet.load_weights() if weights == "default" else demonet.load_weights(Path(weights))
     side = demonet.INPUT_SIZE
     geometry = Geometry((side, side), resize="squash")
     return Model(network, geometry, 3, demonet.MEAN, demonet.STD, demonet.LABELS)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sightline.core.errors import NetworkError
 
+Look = Callable[[str, nn.Module, Any, Tensor], Tensor]
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 _registry = threading.Lock()
 
@@ -132,44 +133,42 @@ def record(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Tensor]]]
     The graph starts at the first of them that runs, when nothing before it needs a gradient.
     """
     seen: dict[str, list[Tensor]] = {name: [] for name in layers}
+
+    def keep(name: str, _layer: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        # a layer may hand on what it got: only what leaves it here is to count
+        kept = output.clone() if output.requires_grad else output.detach().requires_grad_()
+        seen[name].append(kept)
+        return kept.clone()  # a later in-place ReLU must not edit what we keep
+
+    with _hooked(layers, keep):
+        yield seen
+
+
+@contextmanager
+def watch(network: nn.Module, look: Look) -> Iterator[None]:
+    """Show every module to `look(name, module, inputs, output)` as it runs; what that returns goes on instead."""
+    modules = {name: module for name, module in network.named_modules() if name}
+    with _hooked({n: m for n, m in modules.items() if not isinstance(m, torch.jit.ScriptModule)}, look):
+        yield  # TorchScript takes no hooks
+
+
+@contextmanager
+def _hooked(layers: Mapping[str, nn.Module], look: Look) -> Iterator[None]:
+    """`look` at the floating-point tensor that each layer puts out, in this thread's passes only."""
     thread = threading.get_ident()
 
-    def keep(name: str) -> Callable[..., Any]:
-        def hook(_layer: nn.Module, _inputs: object, output: Any) -> Any:
+    def hook_for(name: str) -> Callable[..., Any]:
+        def hook(layer: nn.Module, inputs: Any, output: Any) -> Any:
             tensor = first_tensor(output)
             if threading.get_ident() != thread or tensor is None or not tensor.is_floating_point():
                 return output
-            # a layer may hand on what it got: only what leaves it here is to count
-            kept = tensor.clone() if tensor.requires_grad else tensor.detach().requires_grad_()
-            seen[name].append(kept)
-            return _replaced(output, kept.clone())  # a later in-place ReLU must not edit what we keep
+            return _replaced(output, look(name, layer, inputs, tensor))
 
         return hook
 
     with ExitStack() as undo:
         for name, layer in layers.items():
-            undo.callback(layer.register_forward_hook(keep(name)).remove)
-        yield seen
-
-
-@contextmanager
-def watch(network: nn.Module, look: Callable[[str, nn.Module, Any, Tensor], Tensor]) -> Iterator[None]:
-    """Show every module to `look(name, module, inputs, output)` as it runs; what that returns goes on instead."""
-    thread = threading.get_ident()
-
-    def hook_for(name: str) -> Callable[..., Any]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
-            tensor = first_tensor(output)
-            if threading.get_ident() != thread or tensor is None or not tensor.is_floating_point():
-                return output
-            return _replaced(output, look(name, module, inputs, tensor))
-
-        return hook
-
-    with ExitStack() as undo:
-        for name, module in network.named_modules():
-            if name and not isinstance(module, torch.jit.ScriptModule):  # which takes no hooks
-                undo.callback(module.register_forward_hook(hook_for(name)).remove)
+            undo.callback(layer.register_forward_hook(hook_for(name)).remove)
         yield
 
 

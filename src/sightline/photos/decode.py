@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,11 @@ class Photo:
     def channels(self) -> int:
         """Values per pixel: 3 is RGB, 1 is grey, others are the user's own."""
         return int(self.pixels.shape[2])
+
+    @cached_property
+    def sha256(self) -> str:
+        """The pixels' fingerprint, in hexadecimal."""
+        return hashlib.sha256(self.pixels.tobytes()).hexdigest()
 
     def image(self) -> Image.Image:
         """The photo as an RGB picture to look at: its first three channels, or its first as grey."""

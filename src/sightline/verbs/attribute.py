@@ -40,6 +40,7 @@ def attribute(
         got = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         raise NetworkError(f"images are {got}; give a floating-point tensor (B, C, *spatial) with B at least 1.")
     labels = network.labels if isinstance(network, Model) else None
+    layer = layer or (network.layer if isinstance(network, Model) else None)
     wanted = target_for(target, len(images), labels)
     with _lend(network, images) as net:
         images = plain(images)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import platform
@@ -105,7 +104,7 @@ class Explanation:
             "recipe": self.recipe,
             "photo": self.photo.name,
             "photo_size": [self.photo.height, self.photo.width],
-            "photo_sha256": hashlib.sha256(self.photo.pixels.tobytes()).hexdigest(),
+            "photo_sha256": self.photo.sha256,
             "method": self.method,
             "options": {name: _plain(value) for name, value in self.options.items()},
             "layer": self.layer,
