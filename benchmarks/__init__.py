@@ -1,0 +1,1 @@
+"""How fast, how small, how few passes: Sightline beside its peers. Run as `python -m benchmarks`; not installed."""

@@ -1,0 +1,116 @@
+"""The rows by name: what each sets side by side, and what is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks import cases, contestants, memory, passes
+from benchmarks.agreement import Agreement, agree
+from benchmarks.cases import Case
+from benchmarks.contestants import Contestant
+from benchmarks.findings import Finding, Goal
+from benchmarks.race import race
+from benchmarks.stats import ratio
+
+OURS = "ours"
+FASTER = Goal("above", 1.0)
+STEPS = 50
+TOGETHER = ("saliency", "grad-cam", "layer-cam", "guided-backprop")
+EIGHT = (
+    "grad-cam", "grad-cam++", "xgrad-cam", "layer-cam", "hires-cam", "eigen-cam", "eigen-grad-cam",
+    "grad-cam-element-wise",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Contestants by name, OURS among them, for a case of `batch` images; `goals` by the name of the other one."""
+
+    name: str
+    what: str
+    batch: int
+    line_up: Callable[[Case], Mapping[str, Contestant]]
+    goals: Mapping[str, Goal]
+
+    def measure(self, rounds: int) -> Iterator[Finding]:
+        """Compare the maps on trained weights, then the CPU time on resnet50, all in the same rounds."""
+        alike = self.compare(cases.trained(self.batch))
+        runners = self.line_up(cases.resnet50(self.batch))
+        spent = race({name: one.run for name, one in runners.items()}, rounds, label=self.name)
+        for other, goal in self.goals.items():
+            ours, theirs = spent[OURS], spent[other]
+            each = ratio(ours, theirs) if goal.kind == "at most" else ratio(theirs, ours)
+            note = "; ".join(str(part) for part in (alike[other], runners[other].chosen) if part)
+            in_ms = (1000 * median(ours), 1000 * median(theirs))
+            yield Finding(self.name, self.what, other, *in_ms, "ms", each, goal, note)
+
+    def compare(self, case: Case) -> dict[str, Agreement | None]:
+        """How alike our maps and each other contestant's are. Raises DisagreementError."""
+        runners = self.line_up(case)
+        ours = runners[OURS].run()
+        return {name: agree(ours, one.run(), one.styles) for name, one in runners.items() if name != OURS}
+
+
+def _grad_cam(case: Case) -> dict[str, Contestant]:
+    return {
+        OURS: contestants.ours(case, ["grad-cam"]),
+        "pytorch-grad-cam": contestants.grad_cam_package(case, "grad-cam"),
+        "Captum": contestants.captum_grad_cam(case),
+        "one forward pass": contestants.forward_pass(case),
+    }
+
+
+def _saliency(case: Case) -> dict[str, Contestant]:
+    return {OURS: contestants.ours(case, ["saliency"]), "Captum": contestants.captum_saliency(case)}
+
+
+def _smoothgrad(case: Case) -> dict[str, Contestant]:
+    options = {"samples": contestants.SAMPLES, "noise": contestants.NOISE}
+    return {OURS: contestants.ours(case, ["smoothgrad"], **options), "Captum": contestants.captum_smoothgrad(case)}
+
+
+def _integrated_gradients(case: Case) -> dict[str, Contestant]:
+    return {
+        OURS: contestants.ours(case, ["integrated-gradients"], steps=STEPS),
+        "Captum": contestants.captum_integrated_gradients(case, STEPS),
+    }
+
+
+def _together(case: Case) -> dict[str, Contestant]:
+    peers = (
+        contestants.captum_saliency(case),
+        contestants.grad_cam_package(case, "grad-cam"),
+        contestants.fastest_layer_cam(case),
+        contestants.captum_guided_backprop(case),
+    )
+    return {OURS: contestants.ours(case, TOGETHER), "the peers one by one": contestants.one_by_one(peers)}
+
+
+def _eight_cams(case: Case) -> dict[str, Contestant]:
+    return {OURS: contestants.ours(case, EIGHT), "one CAM of ours": contestants.ours(case, ["grad-cam"])}
+
+
+CONTESTS: tuple[Contest, ...] = (
+    Contest(
+        "grad-cam", "Grad-CAM, last layer, batch 1", 1, _grad_cam,
+        {"pytorch-grad-cam": Goal("at least", 3.5), "Captum": FASTER, "one forward pass": Goal("at most", 1.15)},
+    ),
+    Contest("saliency", "saliency, batch 8", 8, _saliency, {"Captum": FASTER}),
+    Contest("smoothgrad", "SmoothGrad, 25 samples, batch 1", 1, _smoothgrad, {"Captum": FASTER}),
+    Contest(
+        "integrated-gradients", "integrated gradients, 51 points, batch 1", 1, _integrated_gradients,
+        {"Captum": FASTER},
+    ),
+    Contest(
+        "together", "saliency, Grad-CAM, LayerCAM and guided backprop together", 1, _together,
+        {"the peers one by one": Goal("at least", 2.2)},
+    ),
+    Contest("eight-cams", "eight CAMs of one layer", 1, _eight_cams, {"one CAM of ours": Goal("at most", 1.2)}),
+)  # fmt: skip
+ROWS: dict[str, Callable[[int], Iterator[Finding]]] = {
+    **{one.name: one.measure for one in CONTESTS},
+    "memory": memory.measure,
+    "passes": passes.measure,
+}
