@@ -1,45 +1,231 @@
-"""Class activation maps: a layer's activations, weighted. They differ only in the weighting."""
+"""Class activation maps: one recipe from a layer's activations and gradients to a map on the input's grid."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sightline.core.errors import LayerError
-from sightline.core.heats import Heat, Warning
-from sightline.core.targets import Target
-from sightline.network.net import Net, passes
+from sightline.attribution.contributions import Contribution, grad_cam, grad_cam_pp, principal
+from sightline.attribution.gradients import saliency
+from sightline.core.checks import number, whole
+from sightline.core.errors import LayerError, MethodError, OptionError
+from sightline.core.heats import Heat, Seen, Warning
+from sightline.core.targets import Class, Classes, Region, Sum, Target, Unit, targets_of
+from sightline.network.net import Net, Reading, passes
+from sightline.network.rules import rule_of
 
-Weighting = Callable[[Tensor, Tensor], Tensor]
+Layers = str | Sequence[str] | None
+Fusion = Callable[[list[Tensor]], Tensor]
+Read = Callable[[Tensor], Reading]
+SMOOTHINGS = ("tta", "principal")
 _ENLARGE = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
-def grad_cam(acts: Tensor, grads: Tensor) -> Tensor:
-    """One weight per channel: its mean gradient (arXiv:1610.02391)."""
-    return grads.flatten(2).mean(2).view(*grads.shape[:2], *[1] * (grads.ndim - 2))
+def cam_map(
+    net: Net,
+    images: Tensor,
+    target: Target,
+    *,
+    contribution: Contribution = grad_cam,
+    layer: Layers = None,
+    smoothing: Any = None,
+    rule: Any = None,
+) -> Heat:
+    """The signed sum of what a layer's channels contribute, (B, 1, *spatial), enlarged to the input's grid.
 
-
-def cam(net: Net, images: Tensor, target: Target, *, weigh: Weighting = grad_cam, layer: str | None = None) -> Heat:
-    """The signed weighted sum of a layer's channels, (B, 1, *spatial), enlarged to the input grid.
-
-    `layer` None takes the last map on which the score still depends. Raises LayerError for a layer without one.
+    `layer`: None takes the last map on which the score still depends; of several the maps, each over its largest
+    magnitude, are averaged. `smoothing`: "tta" averages over six views of each image (mirrored or not, times 0.9, 1
+    and 1.1), "principal" takes the first principal component of the contributions instead of their sum; both in a
+    tuple. `rule`: see `saliency`. Raises LayerError for a layer without a map, OptionError.
     """
-    name = layer or net.default_layer(images)
-    layout = net.layout(images, name)
-    if layout is None:
-        raise LayerError(f"layer {name!r} holds no map of the input; try {net.default_layer(images)!r}.")
-    reading = net.look(images, target, name)
-    maps = [
-        (weigh(acts, grads) * acts).sum(1, keepdim=True)
-        for acts, grads in zip(reading.acts[name], reading.grads[name], strict=True)
-    ]
-    enlarged = torch.stack([enlarge(one, images.shape[2:]) for one in maps]).sum(0)
-    warnings = _doubts(net, images, name, [tuple(one.shape[2:]) for one in maps])
-    return Heat(enlarged, spent=passes(1, 1, len(images)), layer=name, warnings=warnings)
+    names = layers_of(net, images, layer)
+    recipe = _Recipe(contribution, names, _smoothings(smoothing))
+    if rule is None:
+        return _recipe(net, images, target, _plain(net, images, target, names), recipe)
+    ruled = rule_of(rule)
+    return _recipe(net, images, target, lambda view: net.gradients(view, target, names, rule=ruled), recipe)
+
+
+def refine_cam(net: Net, images: Tensor, target: Target, *, layer: Layers = None, smoothing: Any = None) -> Heat:
+    """Grad-CAM++ of several layers, each rectified and over its maximum, multiplied (arXiv:2605.14641).
+
+    (B, 1, *spatial) in [0, 1]. `layer`: None takes the last map of each of the last three sizes of maps.
+    """
+    names = layers_of(net, images, layer or net.stages(images))
+    recipe = _Recipe(grad_cam_pp, names, _smoothings(smoothing), product)
+    return replace(_recipe(net, images, target, _plain(net, images, target, names), recipe), unit=None)
+
+
+def shapley_cam(net: Net, images: Tensor, target: Target, *, layer: Layers = None, smoothing: Any = None) -> Heat:
+    """Grad-CAM with gradients corrected by half the curvature, g - H A / 2, (B, 1, *spatial) (arXiv:2501.06261).
+
+    Where what follows the layer is piecewise linear, as for a logit behind a pooling, there is no curvature and it
+    is Grad-CAM; the paper then explains logit + log-probability, which is a target: see docs/methods.md.
+    """
+    names = layers_of(net, images, layer)
+
+    def read(view: Tensor) -> Reading:
+        reading = net.gradients(view, target, names, curvature=True)
+        grads = {
+            name: tuple(slope - 0.5 * bend for slope, bend in zip(slopes, reading.bends[name], strict=True))
+            for name, slopes in reading.grads.items()
+        }
+        return replace(reading, grads=grads)
+
+    return _recipe(net, images, target, read, _Recipe(grad_cam, names, _smoothings(smoothing)), backward=2)
+
+
+def finer_cam(
+    net: Net,
+    images: Tensor,
+    target: Target,
+    *,
+    gamma: float = 0.6,
+    references: int = 3,
+    layer: Layers = None,
+    smoothing: Any = None,
+) -> Heat:
+    """Grad-CAM of what sets a class apart: its score less `gamma` times the mean of the nearest classes' scores.
+
+    (B, 1, *spatial) (arXiv:2501.11309). `references`: how many of the classes with the nearest scores, on the
+    untouched image. Raises MethodError for a target that is no class.
+    """
+    names = layers_of(net, images, layer)
+    finer = _set_apart(net, images, target, gamma, references)
+    recipe = _Recipe(grad_cam, names, _smoothings(smoothing))
+    heat = _recipe(net, images, target, lambda view: net.gradients(view, finer, names), recipe)
+    return replace(heat, spent=tuple((forward + 1, backward) for forward, backward in heat.spent))
+
+
+def guided_grad_cam(net: Net, images: Tensor, target: Target, *, layer: Layers = None, smoothing: Any = None) -> Heat:
+    """Guided backpropagation times the enlarged, rectified Grad-CAM, (B, C, *spatial) (arXiv:1610.02391)."""
+    coarse = cam_map(net, images, target, layer=layer, smoothing=smoothing)
+    fine = saliency(net, images, target, rule="guided")
+    spent = tuple((forward + 1, backward + 1) for forward, backward in coarse.spent)
+    return replace(coarse, values=fine.values * coarse.values.clamp_min(0), spent=spent, unit=None)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    contribution: Contribution
+    names: tuple[str, ...]
+    smoothings: tuple[str, ...]
+    fuse: Fusion | None = None
+
+
+def layers_of(net: Net, images: Tensor, layer: Layers) -> tuple[str, ...]:
+    """The names of the layers to read, checked: each holds a map. Raises LayerError, OptionError."""
+    names = (layer or net.default_layer(images),) if isinstance(layer, str | None) else tuple(dict.fromkeys(layer))
+    if not names:
+        raise OptionError("layer=[] names none; give the name of a layer, or None for the default.")
+    for name in names:
+        net.layer(name)
+        if net.layout(images, name) is None:
+            raise LayerError(f"layer {name!r} holds no map of the input; try {net.default_layer(images)!r}.")
+    return names
+
+
+def _smoothings(given: Any) -> tuple[str, ...]:
+    wanted = () if given is None else (given,) if isinstance(given, str) else tuple(given)
+    for one in wanted:
+        if one not in SMOOTHINGS:
+            raise OptionError(
+                f"smoothing={given!r}; possible: {', '.join(map(repr, SMOOTHINGS))}, or both in a tuple."
+            )
+    return wanted
+
+
+def _plain(net: Net, images: Tensor, target: Target, names: tuple[str, ...]) -> Read:
+    """The pass that all methods share for the images as they are, a pass of its own for views of them."""
+    return lambda view: net.look(view, target, *names) if view is images else net.gradients(view, target, names)
+
+
+def _recipe(net: Net, images: Tensor, target: Target, read: Read, recipe: _Recipe, backward: int = 1) -> Heat:
+    found, grids = [], []
+    views = _views(images, target) if "tta" in recipe.smoothings else [(images, False)]
+    for view, mirrored in views:
+        reading = read(view)
+        maps = []
+        for name in recipe.names:
+            runs = [
+                _summed(recipe, acts, grads)
+                for acts, grads in zip(reading.acts[name], reading.grads[name], strict=True)
+            ]
+            grids.append((name, [tuple(run.shape[2:]) for run in runs]))
+            maps.append(torch.stack([enlarge(run, images.shape[2:]) for run in runs]).sum(0))
+        fused = recipe.fuse(maps) if recipe.fuse else mean_of_shares(maps) if len(maps) > 1 else maps[0]
+        found.append(fused.flip(-1) if mirrored else fused)
+    return Heat(
+        torch.stack(found).mean(0),
+        spent=passes(len(views), backward * len(views), len(images)),
+        layer=", ".join(recipe.names),
+        unit="share of each layer's largest value" if len(recipe.names) > 1 else None,
+        warnings=tuple(one for name, shapes in dict(grids).items() for one in _doubts(net, images, name, shapes)),
+    )
+
+
+def _summed(recipe: _Recipe, acts: Tensor, grads: Tensor) -> Tensor:
+    contributions = recipe.contribution(acts, grads)
+    if "principal" in recipe.smoothings and contributions.shape[1] > 1:
+        return principal(contributions)
+    return contributions.sum(1, keepdim=True)
+
+
+def mean_of_shares(maps: list[Tensor]) -> Tensor:
+    """The mean of maps (B, 1, *spatial), each over its largest magnitude."""
+    return torch.stack([_shares(one.abs(), one) for one in maps]).mean(0)
+
+
+def product(maps: list[Tensor]) -> Tensor:
+    """The product of maps (B, 1, *spatial), each rectified and over its maximum."""
+    return torch.stack([_shares(one.clamp_min(0), one.clamp_min(0)) for one in maps]).prod(0)
+
+
+def _shares(size: Tensor, of: Tensor) -> Tensor:
+    top = size.flatten(1).amax(1).view(-1, *[1] * (of.ndim - 1))
+    return of / torch.where(top > 0, top, torch.ones_like(top))
+
+
+def _views(images: Tensor, target: Target) -> list[tuple[Tensor, bool]]:
+    """Views of the images, and whether they are mirrored, which a target that names a place does not allow."""
+    mirrored = [False] if _placed(target) else [False, True]
+    factors = (1.0, 0.9, 1.1)  # the first view is the images themselves, whose pass is shared
+    views = [(images if factor == 1 else images * factor, False) for factor in factors]
+    return views + [(view.flip(-1), True) for view, _ in views if True in mirrored]
+
+
+def _placed(target: Target) -> bool:
+    if isinstance(target, Sum):
+        return any(_placed(part) for _, part in target.parts)
+    inner = getattr(target, "targets", ())
+    return (
+        isinstance(target, Region) or (isinstance(target, Unit) and target.at is not None) or any(map(_placed, inner))
+    )
+
+
+def _set_apart(net: Net, images: Tensor, target: Target, gamma: float, references: int) -> Target:
+    """Each image's class less `gamma` times the mean of its nearest."""
+    number("gamma", gamma)
+    whole("references", references, 1)
+    if isinstance(target, Class):
+        target = Classes((target.index,) * len(images))
+    scores = net.scores(images)
+    if not isinstance(target, Classes) or scores.ndim != 2 or scores.shape[1] < 2:
+        raise MethodError(f"finer-cam sets a class apart from others, and {target} is none; give a class.")
+    target.read(Seen(scores, {}, torch.arange(len(images))))  # refuses a class that does not exist
+    apart = []
+    for index, row in zip(target.indices, scores, strict=True):
+        away = (row - row[index]).abs()
+        away[index] = -1  # itself comes first, whatever ties with it
+        nearest = away.argsort(stable=True)[1 : references + 1].tolist()
+        parts = ((-gamma / len(nearest), Class(other)) for other in nearest)
+        apart.append(Sum(((1.0, Class(index)), *parts)))
+    return targets_of(apart)
 
 
 def enlarge(maps: Tensor, spatial: torch.Size) -> Tensor:
@@ -50,16 +236,14 @@ def enlarge(maps: Tensor, spatial: torch.Size) -> Tensor:
     return F.interpolate(maps, size=tuple(spatial), mode=mode, align_corners=False)
 
 
-def _doubts(net: Net, images: Tensor, name: str, grids: list[tuple[int, ...]]) -> tuple[Warning, ...]:
+def _doubts(net: Net, images: Tensor, name: str, grids: list[tuple[int, ...]]) -> Iterator[Warning]:
     """What makes a CAM at this layer say less than it seems to."""
-    found = []
     if len(grids) > 1:
         message = f"layer {name!r} runs {len(grids)} times in one pass; the map is the sum over its runs."
-        found.append(Warning("layer-runs-twice", message))
+        yield Warning("layer-runs-twice", message)
     if all(max(grid) == 1 for grid in grids):
         message = (
             f"layer {name!r} lies after the global pooling: one value for the whole picture says nothing about "
             f"places. Use layer={net.default_layer(images)!r}."
         )
-        found.append(Warning("layer-after-pooling", message))
-    return tuple(found)
+        yield Warning("layer-after-pooling", message)

@@ -9,15 +9,17 @@ from functools import cache, partial
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
-from sightline.attribution.cams import cam, grad_cam
-from sightline.attribution.gradients import input_x_gradient, saliency, smoothgrad
+from sightline.attribution import contributions
+from sightline.attribution.cams import cam_map, finer_cam, guided_grad_cam, refine_cam, shapley_cam
+from sightline.attribution.gradients import MeanSquare, input_x_gradient, noisy_gradient, saliency
 from sightline.attribution.paths import integrated_gradients
+from sightline.attribution.smooth import smooth_grad_cam_pp
 from sightline.core.errors import MethodError, near
-from sightline.core.heats import Heat
-from sightline.network.net import INPUT
+from sightline.core.heats import Heat, Warning
+from sightline.stats.running import RunningVariance
 
 Explainer = Callable[..., Heat | Iterator[Heat]]
-GRADIENTS, LAYER = frozenset({"gradients"}), frozenset({"gradients", "layer"})
+GRADIENTS, LAYER, RELU = frozenset({"gradients"}), frozenset({"gradients", "layer"}), frozenset({"gradients", "relu"})
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class Method:
 
     `needs` of the network: a subset of {"gradients", "layer", "linear-head", "relu", "attention", "detections"}.
     `cost`: what one image takes, in passes. `unit`: what a value of the map means. `reads`: the places that one
-    shared pass has to show ("layer" stands for the chosen one); empty for methods that make their own passes.
-    `channels`: how the values of an input's channels become one map, "sum" or the "largest" by magnitude.
+    shared pass has to show ("" is the input; "layer", "stages" and "wrt" stand for what is chosen); empty for methods
+    that make their own passes. `channels`: how the values of an input's channels become one map, "sum" or the
+    "largest" by magnitude. `caution`: what every reader of its maps has to know.
     """
 
     id: str
@@ -39,6 +42,7 @@ class Method:
     unit: str
     reads: tuple[str, ...] = ()
     channels: Literal["sum", "largest"] = "sum"
+    caution: Warning | None = None
 
     @property
     def magnitude(self) -> bool:
@@ -53,38 +57,70 @@ class Method:
     @property
     def options(self) -> dict[str, Any]:
         """The options that it takes, with their defaults."""
+        hidden = {"seed", "layer", *getattr(self.function, "keywords", ())}
         parameters = inspect.signature(self.function).parameters.values()
-        keywords = (p for p in parameters if p.kind is p.KEYWORD_ONLY)
-        return {p.name: p.default for p in keywords if p.name not in ("weigh", "seed", "layer")}
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name not in hidden}
 
     @property
     def seeded(self) -> bool:
         """Whether it draws random numbers, or can be asked to."""
         return "seed" in inspect.signature(self.function).parameters
 
-    def bind(self, layer: str | None, seed: int, options: dict[str, Any]) -> Explainer:
+    def bind(self, layer: Any, seed: int, options: dict[str, Any]) -> Explainer:
         """An explainer (net, images, target) -> Heat or ever better Heats; `options` are among its own."""
         fixed = {"seed": seed} if self.seeded else {}
         if "layer" in self.needs:
-            fixed["layer"] = layer  # type: ignore[assignment]
+            fixed["layer"] = layer
         return partial(self.function, **fixed, **options)
 
 
 _SLOPE = "change of the score per unit of normalized input"
 _SHARE = "contribution to the score"
+_WEIGHTED = "weighted activation, in units of the score"
+_ONCE, _TO_LAYER = "1 forward, 1 backward", "1 forward, 1 backward to the layer"
+_SAMPLES = "forward and backward for each sample: 25, or as many as the `precision` takes"
+
+
+def _insane(method: str, paper: str) -> Warning:
+    message = f"{method} shows much the same whatever the network learned ({paper}): it sharpens the photo's edges."
+    return Warning("fails-sanity-check", f"{message} Do not take its map as evidence.")
+
+
+def _untargeted(method: str) -> Warning:
+    message = f"{method} does not look at the target: it shows what stands out in the layer, for every class alike."
+    return Warning("ignores-target", message)
+
+
+def _cam(name: str, paper: str, contribution: contributions.Contribution, **more: Any) -> Method:
+    """A method that differs from Grad-CAM in what a channel contributes, and perhaps in what else is said."""
+    values = {"needs": LAYER, "unit": _WEIGHTED, "cost": _TO_LAYER, "reads": ("layer",)} | more
+    return Method(name, "cams", paper, function=partial(cam_map, contribution=contribution), **values)
+
 
 CATALOG: tuple[Method, ...] = (
+    Method("saliency", "gradients", "arXiv:1312.6034", GRADIENTS, _ONCE, saliency, _SLOPE, ("wrt",), "largest"),
     Method(
-        "saliency", "gradients", "arXiv:1312.6034", GRADIENTS, "1 forward, 1 backward",
-        saliency, _SLOPE, (INPUT,), "largest",
+        "input-x-gradient", "gradients", "arXiv:1605.01713", GRADIENTS, _ONCE, input_x_gradient, _SHARE, ("wrt",),
     ),
     Method(
-        "input-x-gradient", "gradients", "arXiv:1605.01713", GRADIENTS, "1 forward, 1 backward",
-        input_x_gradient, _SHARE, (INPUT,),
+        "guided-backprop", "gradients", "arXiv:1412.6806", RELU, _ONCE, partial(saliency, rule="guided"),
+        "guided gradient", channels="largest", caution=_insane("guided-backprop", "arXiv:1810.03292"),
     ),
     Method(
-        "smoothgrad", "gradients", "arXiv:1706.03825", GRADIENTS, "`samples` forward and backward: 25",
-        smoothgrad, _SLOPE, (), "largest",
+        "deconvnet", "gradients", "arXiv:1311.2901", RELU, _ONCE, partial(saliency, rule="rectified"),
+        "rectified gradient", channels="largest", caution=_insane("deconvnet", "arXiv:1805.07039"),
+    ),
+    Method(
+        "smoothgrad", "gradients", "arXiv:1706.03825", GRADIENTS, _SAMPLES,
+        noisy_gradient, _SLOPE, channels="largest",
+    ),
+    Method(
+        "smoothgrad-squared", "gradients", "arXiv:1806.10758", GRADIENTS, _SAMPLES,
+        partial(noisy_gradient, statistic=MeanSquare), f"mean square of the {_SLOPE}", channels="largest",
+    ),
+    Method(
+        "vargrad", "gradients", "arXiv:1810.03292", GRADIENTS, _SAMPLES,
+        partial(noisy_gradient, statistic=RunningVariance), f"variance of the {_SLOPE}", channels="largest",
     ),
     Method(
         "integrated-gradients", "gradients", "arXiv:1703.01365", GRADIENTS,
@@ -92,8 +128,47 @@ CATALOG: tuple[Method, ...] = (
         integrated_gradients, _SHARE,
     ),
     Method(
-        "grad-cam", "cams", "arXiv:1610.02391", LAYER, "1 forward, 1 backward to the layer",
-        partial(cam, weigh=grad_cam), "weighted activation, in units of the score", ("layer",),
+        "guided-grad-cam", "gradients", "arXiv:1610.02391", LAYER | RELU, "2 forward, 2 backward",
+        guided_grad_cam, "guided gradient × weighted activation", ("layer",), "largest",
+        caution=_insane("guided-grad-cam", "arXiv:1810.03292"),
+    ),
+    _cam("grad-cam", "arXiv:1610.02391", contributions.grad_cam),
+    _cam("cam", "arXiv:1512.04150", contributions.cam, needs=LAYER | {"linear-head"}),
+    _cam("grad-cam++", "arXiv:1710.11063", contributions.grad_cam_pp),
+    Method(
+        "smooth-grad-cam++", "cams", "arXiv:1908.01224", LAYER, _SAMPLES, smooth_grad_cam_pp, _WEIGHTED, ("layer",),
+    ),
+    _cam("xgrad-cam", "arXiv:2008.02312", contributions.xgrad_cam),
+    _cam("layer-cam", "doi:10.1109/TIP.2021.3089943", contributions.layer_cam),
+    _cam("hires-cam", "arXiv:2011.08891", contributions.hires_cam),
+    _cam("grad-cam-element-wise", "pytorch-grad-cam", contributions.grad_cam_element_wise),
+    _cam(
+        "eigen-cam", "arXiv:2008.00299", contributions.eigen_cam,
+        unit="activation along the first singular vector", caution=_untargeted("eigen-cam"),
+    ),
+    Method(
+        "eigen-grad-cam", "cams", "pytorch-grad-cam", LAYER, _TO_LAYER,
+        partial(cam_map, contribution=contributions.hires_cam, smoothing="principal"),
+        "weighted activation along the first principal component", ("layer",),
+    ),
+    _cam(
+        "kpca-cam", "arXiv:2410.00267", contributions.kpca_cam,
+        unit="first component under a sigmoid kernel", caution=_untargeted("kpca-cam"),
+    ),
+    _cam(
+        "fem", "doi:10.1109/IPTA50016.2020.9286629", contributions.fem,
+        unit="mean activation of the channels that stand out here", caution=_untargeted("fem"),
+    ),
+    Method(
+        "shapley-cam", "cams", "arXiv:2501.06261", LAYER, "1 forward, 2 backward to the layer",
+        shapley_cam, _WEIGHTED,
+    ),
+    Method(
+        "finer-cam", "cams", "arXiv:2501.11309", LAYER, "2 forward, 1 backward to the layer", finer_cam, _WEIGHTED,
+    ),
+    Method(
+        "refine-cam", "cams", "arXiv:2605.14641", LAYER, _TO_LAYER, refine_cam,
+        "product of the layers' maps, each over its maximum", ("stages",),
     ),
 )  # fmt: skip
 

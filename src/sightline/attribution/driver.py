@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sightline.attribution.cams import Layers, layers_of
 from sightline.attribution.catalog import Explainer, Method, method, methods
 from sightline.core.checks import whole
 from sightline.core.errors import MethodError, OptionError, TargetError, near
 from sightline.core.heats import Heat, Warning, speaks_against
 from sightline.core.targets import Classes, Output, Predicted, Target
-from sightline.network.net import Net
+from sightline.network.net import INPUT, Net
+from sightline.network.rules import described, only_relus
+
+Watch = Callable[[str, "Outcome"], object]
+"""Called with a method's id and what there is so far."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +32,22 @@ class Bound:
     explainer: Explainer
     options: dict[str, Any]
 
+    def places(self, net: Net, images: Tensor, layer: Layers) -> tuple[str, ...]:
+        """What the pass that methods share has to show it; nothing where it makes passes of its own."""
+        if self.options.get("rule") is not None:
+            return ()
+        found: list[str] = []
+        for place in self.method.reads:
+            if place == "layer":
+                found += layers_of(net, images, layer)
+            elif place == "stages":
+                found += layers_of(net, images, layer or net.stages(images))
+            else:
+                found.append(self.options.get("wrt") or INPUT)
+        return tuple(found)
 
-def bind(names: Iterable[str], layer: str | None, seed: int, options: dict[str, Any]) -> list[Bound]:
+
+def bind(names: Iterable[str], layer: Layers, seed: int, options: dict[str, Any]) -> list[Bound]:
     """Methods bound to the options that each takes. Raises MethodError, and OptionError for one that none takes."""
     whole("seed", seed, 0)
     chosen = list(dict.fromkeys(map(method, names)))
@@ -57,16 +77,19 @@ def run(
     images: Tensor,
     target: Target | None,
     bound: Sequence[Bound],
-    layer: str | None = None,
+    layer: Layers = None,
     *,
     scores_too: bool = False,
+    watch: Watch | None = None,
 ) -> Outcome:
-    """Run methods over images (B, C, *spatial); those that read the untouched images share one pass."""
-    if layer is not None:
-        net.layer(layer)
+    """Run methods over images (B, C, *spatial); those that read the untouched images share one pass.
+
+    `watch` sees the heats of sampled and refined methods as they get better.
+    """
+    for name in () if layer is None else (layer,) if isinstance(layer, str) else layer:
+        net.layer(name)
     _check_needs(net, images, bound, layer)
-    places = dict.fromkeys(place for one in bound for place in one.method.reads)
-    net.plan = tuple((layer or net.default_layer(images)) if place == "layer" else place for place in places)
+    net.plan = tuple(dict.fromkeys(place for one in bound for place in one.places(net, images, layer)))
     first = target or _predicted(net)
     scores = None
     if net.plan:
@@ -76,24 +99,41 @@ def run(
     fixed = _fix(first, scores)
     heats: dict[str, Heat] = {}
     for one in bound:
-        heats[one.method.id] = heat = noted(net, drive(one.explainer(net, images, fixed)), one)
+        name = one.method.id
+        show = None if watch is None else partial(_show, watch, name, Outcome({}, fixed, scores))
+        heats[name] = heat = noted(net, drive(one.explainer(net, images, fixed), show), one)
         if heat.interrupted:
             break  # the user asked to stop: what there is, is given
     return Outcome(heats, fixed, scores)
 
 
-def _check_needs(net: Net, images: Tensor, bound: Sequence[Bound], layer: str | None) -> None:
-    """Refuse a method whose layer would have to be found in a network that has none."""
+def _show(watch: Watch, name: str, outcome: Outcome, heat: Heat) -> None:
+    watch(name, replace(outcome, heats={name: heat}))
+
+
+def _check_needs(net: Net, images: Tensor, bound: Sequence[Bound], layer: Layers) -> None:
+    """Refuse a method that needs what this network lacks; of gradients it is found out where they are asked for."""
     for one in bound:
-        if "layer" in one.method.needs and layer is None:
-            missing = one.method.needs & {"gradients", "layer"} - offered(net, images)
-            if missing:
-                lacking = " and ".join(sorted(missing))
-                able = ", ".join(other.id for other in supported(net, images)) or "none of the others"
-                raise MethodError(
-                    f"{one.method.id} needs {lacking}: a map inside the network, which this one does not have. "
-                    f"Possible here: {able}."
-                )
+        needs = one.method.needs - {"gradients"} if layer is None else one.method.needs - {"gradients", "layer"}
+        missing = needs - offered(net, images, layer, needs) if needs else needs
+        if missing:
+            why = "; ".join(_lacking(net, images, need, layer) for need in sorted(missing))
+            able = ", ".join(other.id for other in supported(net, images)) or "none of the others"
+            raise MethodError(f"{one.method.id} needs {' and '.join(sorted(missing))}: {why}. Possible here: {able}.")
+
+
+def _lacking(net: Net, images: Tensor, need: str, layer: Layers) -> str:
+    """What a network without `need` has instead."""
+    if need == "relu":
+        seen = described(net.trace(images).activations)
+        return f"its rule is made for ReLUs, and this network's activations are {seen}"
+    if need == "linear-head":
+        return (
+            "a map whose average goes through one linear layer to the scores, and behind "
+            f"{layer or net.default_layer(images)!r} these scores depend on the map otherwise (where CAM is defined, "
+            "grad-cam is the same map)"
+        )
+    return "a map inside the network, which this one does not have"
 
 
 def _predicted(net: Net) -> Target:
@@ -109,14 +149,15 @@ def _fix(target: Target, scores: Tensor | None) -> Target:
     return Classes(tuple(scores.argmax(1).tolist()))
 
 
-def drive(result: Heat | Iterator[Heat]) -> Heat:
-    """The last of ever better heats; on an interrupt the best so far, with a warning."""
+def drive(result: Heat | Iterator[Heat], watch: Callable[[Heat], object] | None = None) -> Heat:
+    """The last of ever better heats, each shown to `watch`; on an interrupt the best so far, with a warning."""
     if isinstance(result, Heat):
         return result
     best = None
     try:
-        for best in result:  # noqa: B007 - the last one is what counts
-            pass
+        for best in result:
+            if watch:
+                watch(best)
     except KeyboardInterrupt:
         if best is None:
             raise
@@ -129,7 +170,7 @@ def drive(result: Heat | Iterator[Heat]) -> Heat:
 
 def noted(net: Net, heat: Heat, bound: Bound) -> Heat:
     """The heat with warnings for all that would otherwise fail in silence."""
-    found = list(net.warnings)
+    found = [*net.warnings, *filter(None, [bound.method.caution])]
     if net.readout.final == "unknown":
         message = (
             f"no softmax or sigmoid was found that makes these probabilities, so the {net.readout.score} is "
@@ -148,7 +189,7 @@ def _doubts(heat: Heat, image: int, bound: Bound) -> Iterator[Warning]:
         yield Warning("not-finite", f"{bound.method.id} gave values that are not finite; calculate in float32.")
     elif not bool(values.any()):
         message = (
-            f"the map is zero everywhere: nothing that {bound.method.id} looks at moves the score{where}. "
+            f"the map is zero everywhere: nothing that {bound.method.id} looks at moves the score{where}, or raises it. "
             "Try another layer, baseline or method."
         )
         yield Warning("blank-map", message)
@@ -159,6 +200,13 @@ def _doubts(heat: Heat, image: int, bound: Bound) -> Iterator[Warning]:
             "The signed map is shown; try a contrast with the class that is predicted."
         )
         yield Warning("negative-evidence", message)
+    precise, asked = heat.precision, bound.options.get("precision")
+    if precise is not None and asked is not None and not float(precise[image]) <= asked:
+        message = (
+            f"the map's standard error is {float(precise[image]):.1%} of its size after {heat.spent[image][0]} "
+            f"passes, and {asked:.1%} was asked for. Raise samples or seconds."
+        )
+        yield Warning("imprecise", message)
     gap, allowed = heat.gap, bound.options.get("tolerance")
     if gap is not None and allowed is not None and not float(gap[image]) <= allowed:
         share = float(gap[image])
@@ -170,12 +218,22 @@ def _doubts(heat: Heat, image: int, bound: Bound) -> Iterator[Warning]:
         yield Warning("completeness-gap", message)
 
 
-def offered(net: Net, images: Tensor) -> set[str]:
-    """What this network has of what methods need."""
+EVERYTHING = frozenset({"gradients", "layer", "linear-head", "relu"})
+
+
+def offered(net: Net, images: Tensor, layer: Layers = None, asked: frozenset[str] = EVERYTHING) -> set[str]:
+    """What this network has of what is `asked`, behind the `layer` that is to be read."""
     trace = net.trace(images)
     if not trace.differentiable:
         return set()
-    return {"gradients", "layer"} if trace.maps() else {"gradients"}
+    found = {"gradients", "layer"} if trace.maps() else {"gradients"}
+    if "relu" in asked and only_relus(trace.activations):
+        found.add("relu")
+    if "linear-head" in asked and (layer or "layer" in found):
+        names = layers_of(net, images, layer)
+        if all(net.linear_head(images, name) for name in names):
+            found.add("linear-head")
+    return found & (asked | {"gradients"})
 
 
 def supported(net: Net, images: Tensor) -> Iterator[Method]:

@@ -1,63 +1,110 @@
-"""Methods that read the gradient at the input."""
+"""Methods that read the gradient at the input, or at a layer of the user's choice."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from sightline.core.checks import number, whole
+from sightline.attribution.sampling import clouds, copies, effort
 from sightline.core.errors import MethodError
 from sightline.core.heats import Heat
 from sightline.core.targets import Target
 from sightline.network.net import INPUT, Net, passes
+from sightline.network.rules import rule_of
 from sightline.stats.running import RunningMean
 
 
-def saliency(net: Net, images: Tensor, target: Target) -> Heat:
-    """How each input value moves the score: the signed gradient, (B, C, *spatial) (arXiv:1312.6034)."""
-    gradient = net.look(images, target, INPUT).grads[INPUT][0]
-    return Heat(gradient, spent=passes(1, 1, len(images)))
+def saliency(net: Net, images: Tensor, target: Target, *, wrt: str | None = None, rule: Any = None) -> Heat:
+    """How each value moves the score: the signed gradient, (B, C, *spatial) (arXiv:1312.6034).
 
-
-def input_x_gradient(net: Net, images: Tensor, target: Target) -> Heat:
-    """Gradient times input, (B, C, *spatial), in score units; exact for a linear network (arXiv:1605.01713)."""
-    additive(target, "input-x-gradient")
-    return Heat(images * net.look(images, target, INPUT).grads[INPUT][0], spent=passes(1, 1, len(images)))
-
-
-def smoothgrad(
-    net: Net, images: Tensor, target: Target, *, noise: float = 0.15, samples: int = 25, seed: int = 0
-) -> Iterator[Heat]:
-    """Gradient averaged over noisy copies, (B, C, *spatial), with its standard error (arXiv:1706.03825).
-
-    `noise`: standard deviation as a share of each image's range, 0.1 to 0.2 in the paper; `samples`: copies.
+    `wrt`: a layer, whose values are then asked about, instead of the input's. `rule`: what goes back through
+    activations, "guided" (arXiv:1412.6806), "rectified" (arXiv:1311.2901) or a function of yours, see `rules.Rule`.
+    Raises LayerError, OptionError, and MethodError where the rule does not fit the network's activations.
     """
-    whole("samples", samples, 1)
-    number("noise", noise)
-    mean = RunningMean()
-    for cloudy in clouds(images, noise, samples, seed, max(1, net.chunk // len(images))):
-        rows = torch.arange(len(images)).repeat(len(cloudy))
-        reading = net.gradients(cloudy.flatten(0, 1), target, rows=rows)
-        mean.add(reading.grads[INPUT][0].reshape(cloudy.shape))
-        spent = passes(mean.count, mean.count, len(images))
-        yield Heat(mean.mean.to(images), mean.error.to(images), spent=spent)
+    place = wrt or INPUT
+    if rule is None:
+        reading = net.look(images, target, place)
+    else:
+        reading = net.gradients(images, target, (place,), rule=rule_of(rule))
+    return Heat(total(reading.grads[place]), spent=passes(1, 1, len(images)), layer=wrt)
 
 
-def clouds(images: Tensor, noise: float, samples: int, seed: int, at_once: int) -> Iterator[Tensor]:
-    """Noisy copies (up to `at_once`, B, C, *spatial) of images; each image draws from a generator of its own."""
-    flat = images.flatten(1)
-    spread = noise * (flat.amax(1) - flat.amin(1)).view(-1, *[1] * (images.ndim - 1))
-    dice = [torch.Generator().manual_seed(seed) for _ in images]
-    for start in range(0, samples, at_once):
-        count = min(at_once, samples - start)
-        shape = images.shape[1:]
-        drawn = [
-            [torch.randn(shape, generator=die, device="cpu", dtype=torch.float32) for die in dice]
-            for _ in range(count)
-        ]
-        yield images + spread * torch.stack([torch.stack(row) for row in drawn]).to(images)
+def input_x_gradient(net: Net, images: Tensor, target: Target, *, wrt: str | None = None) -> Heat:
+    """Gradient times value, (B, C, *spatial), in score units; exact for a linear network (arXiv:1605.01713).
+
+    `wrt`: a layer, whose activations are then shared out, instead of the input.
+    """
+    additive(target, "input-x-gradient")
+    place = wrt or INPUT
+    reading = net.look(images, target, place)
+    shares = tuple(value * slope for value, slope in zip(reading.acts[place], reading.grads[place], strict=True))
+    return Heat(total(shares), spent=passes(1, 1, len(images)), layer=wrt)
+
+
+class Statistic(Protocol):
+    """What is made of the gradients of an image's noisy copies."""
+
+    count: int
+
+    def add(self, samples: Tensor) -> None: ...
+
+    @property
+    def value(self) -> Tensor: ...
+
+    @property
+    def error(self) -> Tensor: ...
+
+
+class MeanSquare(RunningMean):
+    """Mean and standard error of the samples' squares."""
+
+    def add(self, samples: Tensor) -> None:
+        super().add(samples.double().square())
+
+
+def noisy_gradient(
+    net: Net,
+    images: Tensor,
+    target: Target,
+    *,
+    statistic: Callable[[], Statistic] = RunningMean,
+    noise: float = 0.15,
+    samples: int | None = None,
+    precision: float | None = None,
+    seconds: float | None = None,
+    wrt: str | None = None,
+    seed: int = 0,
+) -> Iterator[Heat]:
+    """A statistic of the gradients of noisy copies, (B, C, *spatial), with its standard error.
+
+    Their mean is SmoothGrad (arXiv:1706.03825), their mean square SmoothGrad-squared (arXiv:1806.10758), their
+    variance VarGrad (arXiv:1810.03292). `noise`: standard deviation as a share of each image's range, 0.1 to 0.2 in
+    the paper; `samples`, `precision`, `seconds`: see `sampling.effort`; `wrt`: see `saliency`.
+    """
+    limit, around = effort(samples, precision, seconds), clouds(images, noise, seed)
+    found = [statistic() for _ in images]
+    wanted, place = list(range(len(images))), wrt or INPUT
+    for count in limit.rounds():
+        drawn, rows = copies(around, wanted, count)
+        slopes = total(net.gradients(drawn, target, (place,), rows=rows).grads[place])
+        for i, mine in zip(wanted, slopes.view(len(wanted), count, *slopes.shape[1:]), strict=True):
+            found[i].add(mine)
+        values, errors = (
+            torch.stack(part).to(images) for part in zip(*((s.value, s.error) for s in found), strict=True)
+        )
+        heat = Heat(values, errors, spent=tuple((one.count, one.count) for one in found), layer=wrt)
+        yield heat
+        wanted = limit.unfinished(heat)
+        if not wanted:
+            return
+
+
+def total(calls: tuple[Tensor, ...]) -> Tensor:
+    """The sum over the runs of a layer that runs more than once."""
+    return calls[0] if len(calls) == 1 else torch.stack(calls).sum(0)
 
 
 def additive(target: Target, method: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 Passes = tuple[int, int]
@@ -37,7 +38,8 @@ class Heat:
     """A heat map per image: `values` (B, C or 1, *spatial), signed, in the units of the method.
 
     `error`: standard error of each value, same shape, for sampled methods. `gap`: (B,) completeness gap
-    |sum - change| / |change| of additive methods. `spent`: (forward, backward) passes of each image.
+    |sum - change| / |change| of additive methods. `spent`: (forward, backward) passes of each image. `unit`: what a
+    value means, where that is not what the method's values always mean.
     """
 
     values: Tensor
@@ -45,12 +47,21 @@ class Heat:
     gap: Tensor | None = None
     spent: tuple[Passes, ...] = ()
     layer: str | None = None
+    unit: str | None = None
     warnings: tuple[Warning, ...] = ()
 
     @property
     def passes(self) -> Passes:
         """(forward, backward) passes through the network that an image took: the most of the batch."""
         return (max((f for f, _ in self.spent), default=0), max((b for _, b in self.spent), default=0))
+
+    @property
+    def precision(self) -> Tensor | None:
+        """(B,) standard error over size of each map, both root mean squares; None for methods that do not sample."""
+        if self.error is None:
+            return None
+        error, size = (part.double().flatten(1).square().mean(1).sqrt() for part in (self.error, self.values))
+        return torch.where(error == 0, error, error / size)
 
     @property
     def interrupted(self) -> bool:
@@ -70,6 +81,7 @@ class Heat:
             None if self.gap is None else self.gap[one],
             self.spent[one],
             self.layer,
+            self.unit,
             mine,
         )
 

@@ -14,6 +14,7 @@ from sightline.core.errors import LayerError, ModelError, near
 from sightline.core.heats import Warning
 from sightline.network.hooks import FunctionNetwork, as_network, device_of
 from sightline.network.net import Net, lend
+from sightline.network.packing import Packing
 from sightline.network.readout import OUTPUTS, Readout
 from sightline.network.trace import Trace
 from sightline.photos.decode import Photo
@@ -41,6 +42,7 @@ class Model:
     source: str = "wrap"
     weights: str | None = None
     warnings: tuple[Warning, ...] = field(default=())
+    _packing: Packing = field(default_factory=Packing, init=False, repr=False)
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -101,7 +103,10 @@ class Model:
         """The network on loan for normalized images (N, C, h, w)."""
         mean, std = self._statistics()
         levels = (-mean / std, (1 - mean) / std)
-        with lend(self.network, images, output=self.output, levels=levels, chunk=self.at_once) as net:
+        borrowed = lend(
+            self.network, images, output=self.output, levels=levels, chunk=self.at_once, packing=self._packing
+        )
+        with borrowed as net:
             yield net
 
     def recipe(self) -> dict[str, Any]:

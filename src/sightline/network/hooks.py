@@ -172,13 +172,19 @@ def _hooked(layers: Mapping[str, nn.Module], look: Look) -> Iterator[None]:
         yield
 
 
-def differentiate(total: Tensor, places: Sequence[Tensor], *, again: bool = False) -> list[Tensor | None]:
-    """The gradient of `total` at each place, None where it does not depend on it; `again` keeps the graph.
+def differentiate(
+    total: Tensor, places: Sequence[Tensor], *, again: bool = False, curved: bool = False
+) -> list[Tensor | None]:
+    """The gradient of `total` at each place, None where it does not depend on it.
+
+    `again` keeps the graph; `curved`: the gradients have one of their own.
 
     Raises NetworkError where the network overwrote in place what its own gradient needs.
     """
     try:
-        return list(torch.autograd.grad(total, places, allow_unused=True, retain_graph=again)) if places else []
+        if not places:
+            return []
+        return list(torch.autograd.grad(total, places, allow_unused=True, retain_graph=again, create_graph=curved))
     except RuntimeError as error:
         if "inplace operation" not in str(error):
             raise

@@ -14,12 +14,15 @@ from torch import Tensor, nn
 
 from sightline.core.errors import LayerError, MethodError, NetworkError, TargetError, near
 from sightline.core.heats import Passes, Seen, Warning
-from sightline.core.targets import Target
+from sightline.core.targets import Function, Target
 from sightline.network.hooks import borrow, device_of, differentiate, dtype_of, record, told
 from sightline.network.layouts import Layout
+from sightline.network.packing import Packing
 from sightline.network.readout import Readout, StaleReadoutError, finite, read_off, scores_of
-from sightline.network.trace import Trace, trace
+from sightline.network.rules import Rule, ruled
+from sightline.network.trace import Trace, mixture, trace
 
+_FLAT = 1e-4  # share of the largest gradient by which those of a linear head may differ
 INPUT = ""  # the place that is the network's input; other places are layers
 Found = TypeVar("Found")
 Part = TypeVar("Part")
@@ -30,13 +33,27 @@ class Reading:
     """One pass over images, forward and back.
 
     `score`: (N,) of the target; `scores`: (N, K, ...) of the network; `acts` and `grads`: for each place what was
-    there and the score's gradient, a pair of (N, C, *spatial) for each time the layer ran.
+    there and the score's gradient, a pair of (N, C, *spatial) for each time the layer ran; `bends`: the score's
+    second derivative times the activations, likewise, if asked for.
     """
 
     score: Tensor
     scores: Tensor
     acts: dict[str, tuple[Tensor, ...]]
     grads: dict[str, tuple[Tensor, ...]]
+    bends: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ask:
+    """What a pass is to show: the target's slope at the places, and how their layers are laid out."""
+
+    target: Target
+    places: tuple[str, ...]
+    layers: dict[str, nn.Module]
+    layouts: dict[str, Layout | None]
+    rule: Rule | None
+    curvature: bool
 
 
 @dataclass(eq=False)
@@ -50,6 +67,7 @@ class Net:
     levels: tuple[Tensor, Tensor]
     chunk: int = 8
     plan: tuple[str, ...] = ()
+    packing: Packing = field(default_factory=Packing)
     warnings: list[Warning] = field(default_factory=list)
     progress: Callable[[int], object] = lambda _rows: None
     _memo: tuple[Tensor, Reading] | None = None
@@ -67,7 +85,8 @@ class Net:
         """The scores; a readout that the network has outgrown is found out anew."""
         try:
             with told(self.module, images):
-                return scores_of(self.module, images, self.readout)
+                scores = scores_of(self.module, images, self.readout)
+                return scores_of(self.module, images, self.readout) if self.packing.mistaken() else scores
         except StaleReadoutError:
             key = ("readout", self.output)
             self.facts.forget(key)
@@ -83,55 +102,81 @@ class Net:
         return reading
 
     def gradients(
-        self, images: Tensor, target: Target, places: Sequence[str] = (INPUT,), rows: Tensor | None = None
+        self,
+        images: Tensor,
+        target: Target,
+        places: Sequence[str] = (INPUT,),
+        *,
+        rows: Tensor | None = None,
+        rule: Rule | None = None,
+        curvature: bool = False,
     ) -> Reading:
         """Scores and their gradients at `places`, for images (N, C, *spatial); `rows` (N,) says whose they are.
 
-        Raises LayerError for a layer that does not run, MethodError where no gradient reaches the input,
-        NetworkError for numbers that are not finite.
+        `rule`: what goes back through activations; `curvature`: the second derivatives too. Raises LayerError for a
+        layer that does not run, MethodError where no gradient reaches the input or the rule does not fit the
+        network, NetworkError for numbers that are not finite.
         """
         rows = torch.arange(len(images)) if rows is None else rows
         layers = {name: self.layer(name) for name in (*places, *target.layers) if name != INPUT}
         layouts = {name: self.layout(images, name) for name in layers}
-        run = partial(self._gradients, images, target, tuple(places), rows, layers, layouts)
+        ask = _Ask(target, tuple(places), layers, layouts, rule, curvature)
+        run = partial(self._gradients, images, rows, ask)
         return _joined(list(self._in_chunks(len(images), run)))
 
-    def _gradients(
-        self,
-        images: Tensor,
-        target: Target,
-        places: tuple[str, ...],
-        rows: Tensor,
-        layers: dict[str, nn.Module],
-        layouts: dict[str, Layout | None],
-        part: slice,
-    ) -> Reading:
-        leaf = self._ready(images[part]).detach().requires_grad_(INPUT in places)
-        with record(layers) as seen:
+    def _gradients(self, images: Tensor, rows: Tensor, ask: _Ask, part: slice) -> Reading:
+        leaf = self._ready(images[part]).detach().requires_grad_(INPUT in ask.places)
+        with self.packing.hidden(ask.layers), record(ask.layers) as seen, ruled(ask.rule):
             scores = self._answer(leaf.clone())
         finite(scores, "scores", self.module)
-        maps = {name: _plain(calls[-1], layouts[name]) for name, calls in seen.items() if calls}
-        score = _one_each(target.read(Seen(scores, maps, rows[part])), target, len(leaf))
-        at = {place: [leaf] if place == INPUT else seen[place] for place in places}
+        maps = {name: _plain(calls[-1], ask.layouts[name]) for name, calls in seen.items() if calls}
+        score = _one_each(ask.target.read(Seen(scores, maps, rows[part])), ask.target, len(leaf))
+        at = {place: [leaf] if place == INPUT else seen[place] for place in ask.places}
         _reached(at, score, scores)
-        flat = [tensor for place in places for tensor in at[place]]
-        slopes = iter(finite(g, "gradients", self.module) for g in _slopes(score, flat))
-        acts, grads = {}, {}
-        for place in places:
-            layout = layouts.get(place)
-            acts[place] = tuple(_plain(tensor.detach(), layout).to(images.dtype) for tensor in at[place])
-            turned = [target.turn(_plain(next(slopes), layout)) for _ in at[place]]
-            grads[place] = tuple(slope.to(images.dtype) for slope in turned)
-        return Reading(score.detach().to(images.dtype), scores.detach(), acts, grads)
+        flat = [tensor for place in ask.places for tensor in at[place]]
+        slopes = _slopes(score.sum(), flat, again=ask.curvature)
+        bends = _bends(slopes, flat) if ask.curvature else []
+        for found in (*slopes, *bends):
+            finite(found, "gradients", self.module)
+        plain = partial(_by_place, at, ask.layouts, images.dtype)
+        turned = [ask.target.turn(slope) for slope in slopes] if not ask.target.additive else slopes
+        return Reading(
+            score.detach().to(images.dtype),
+            scores.detach(),
+            plain(flat),
+            plain(turned),
+            plain(bends) if ask.curvature else {},
+        )
 
     def trace(self, images: Tensor) -> Trace:
         """What happens inside for images of this shape; found out once."""
         key = ("trace", tuple(images.shape[1:]), images.device, dtype_of(self.module))
-        return self.facts.know(key, lambda: trace(self.module, self._ready(images[:1])))
+        with self.packing.hidden():
+            return self.facts.know(key, lambda: trace(self.module, self._ready(images[:1])))
 
     def default_layer(self, images: Tensor) -> str:
         """The last map on which the score still depends. Raises LayerError where there is none."""
         return self.trace(images).default()
+
+    def stages(self, images: Tensor) -> tuple[str, ...]:
+        """The last map of each of the last three sizes of maps on which the score depends."""
+        return self.trace(images).stages()
+
+    def linear_head(self, images: Tensor, name: str) -> bool:
+        """Whether the scores are an average of layer `name`'s map, put through one linear layer; found out once."""
+        key = ("linear head", name, tuple(images.shape[1:]), images.device, dtype_of(self.module))
+        return self.facts.know(key, lambda: self._linear_head(images[:1], name))
+
+    def _linear_head(self, image: Tensor, name: str) -> bool:
+        """Whether a mixture of the scores has one gradient, everywhere in the map and whatever the image."""
+        if self.layout(image, name) is None:
+            return False
+        other = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
+        pair = torch.cat([image, image.flip(-1) * 0.5 + other])
+        reading = self.gradients(pair, Function(mixture), (name,))
+        slopes = torch.cat(reading.grads[name]).flatten(2).double()
+        flat = (slopes - slopes[:1].mean(2, keepdim=True)).abs().max()
+        return len(reading.grads[name]) == 1 and bool(flat <= _FLAT * slopes.abs().max())
 
     def layout(self, images: Tensor, name: str) -> Layout | None:
         """How layer `name` is laid out for these images; None where it holds no map of them."""
@@ -185,8 +230,12 @@ def lend(
     output: str = "auto",
     levels: tuple[Tensor, Tensor] | None = None,
     chunk: int = 8,
+    packing: Packing | None = None,
 ) -> Iterator[Net]:
-    """Borrow `module` for work on images (N, C, *spatial); refuses images that are not finite."""
+    """Borrow `module` for work on images (N, C, *spatial); refuses images that are not finite.
+
+    `packing` keeps prepared weights from one loan to the next.
+    """
     if not bool(torch.isfinite(images).all()):
         bad = int((~torch.isfinite(images.flatten(1)).all(1)).nonzero()[0])
         raise NetworkError(f"image {bad} holds NaN or infinite pixels; give finite numbers.")
@@ -195,7 +244,13 @@ def lend(
         facts = Facts.about(module)
         readout = facts.know(("readout", output), lambda: _read_off(module, images[:chunk], output))
         black_and_white = levels or (torch.zeros(channels), torch.ones(channels))
-        yield Net(module, facts, readout, output, black_and_white, chunk)
+        net = Net(module, facts, readout, output, black_and_white, chunk)
+        if packing is None:
+            yield net
+            return
+        net.packing = packing
+        with packing.applied(module, net._ready(images[:1])):
+            yield net
 
 
 def _read_off(module: nn.Module, images: Tensor, output: str) -> Readout:
@@ -261,12 +316,29 @@ def _reached(at: dict[str, list[Tensor]], score: Tensor, scores: Tensor) -> None
             raise LayerError(f"layer {place!r} did not run, or puts out no numbers that can be differentiated.")
 
 
-def _slopes(score: Tensor, places: list[Tensor]) -> Sequence[Tensor]:
-    """Gradients of each row's score; zeros where it does not depend on a place."""
-    if not score.requires_grad:
+def _slopes(total: Tensor, places: list[Tensor], *, again: bool = False) -> list[Tensor]:
+    """Gradients of a sum of scores; zeros where it does not depend on a place. `again`: with a graph of their own."""
+    if not total.requires_grad:
         return [torch.zeros_like(place) for place in places]
-    found = differentiate(score.sum(), places)
+    found = differentiate(total, places, again=again, curved=again)
     return [torch.zeros_like(at) if g is None else g for at, g in zip(places, found, strict=True)]
+
+
+def _bends(slopes: list[Tensor], places: list[Tensor]) -> list[Tensor]:
+    """The second derivative of the scores times what is at the places."""
+    along = torch.stack([(slope * at.detach()).sum() for slope, at in zip(slopes, places, strict=True)]).sum()
+    return _slopes(along, places)
+
+
+def _by_place(
+    at: dict[str, list[Tensor]], layouts: dict[str, Layout | None], dtype: torch.dtype, tensors: Sequence[Tensor]
+) -> dict[str, tuple[Tensor, ...]]:
+    """Tensors in the order of the places' runs, as plain grids, by place."""
+    rest = iter(tensors)
+    return {
+        place: tuple(_plain(next(rest).detach(), layouts.get(place)).to(dtype) for _ in runs)
+        for place, runs in at.items()
+    }
 
 
 def _out_of_memory(error: BaseException) -> bool:
@@ -287,7 +359,8 @@ def _joined(parts: list[Reading]) -> Reading:
 
     score = torch.cat([part.score for part in parts])
     scores = torch.cat([part.scores for part in parts])
-    return Reading(score, scores, cat(lambda part: part.acts), cat(lambda part: part.grads))
+    by_place = (cat(which) for which in (lambda p: p.acts, lambda p: p.grads, lambda p: p.bends))
+    return Reading(score, scores, *by_place)
 
 
 def passes(forward: int, backward: int, count: int) -> tuple[Passes, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from sightline.core.errors import LayerError, near
 from sightline.network.hooks import differentiate, first_tensor, watch
 from sightline.network.layouts import Layout, layout_of
 from sightline.network.readout import answer_of
+from sightline.network.rules import Activations
 
 _ATTENTION = ("attn", "self_attn", "attention", "self_attention")  # as timm and Hugging Face call such modules
 
@@ -29,10 +31,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The layers in the order in which they finished; `differentiable`: a gradient reaches the input."""
+    """The layers in the order in which they finished; `differentiable`: a gradient reaches the input.
+
+    `activations`: how often each kind ran, ReLUs of all makes as "relu".
+    """
 
     steps: tuple[Step, ...]
     differentiable: bool
+    activations: Counter[str]
 
     def names(self) -> tuple[str, ...]:
         """Every layer that ran, the deepest last."""
@@ -48,6 +54,12 @@ class Trace:
     def maps(self) -> list[Step]:
         """The layers that put out a map of features."""
         return [step for step in self.steps if step.layout is not None and step.layout.cells > 1 and step.usable]
+
+    def stages(self) -> tuple[str, ...]:
+        """The last map of each of the last three sizes on which the score depends, the deepest last."""
+        last = {step.layout.grid: step.name for step in self.maps() if step.depends and step.layout is not None}
+        places = {name: at for at, name in enumerate(step.name for step in self.steps)}
+        return tuple(sorted(last.values(), key=places.__getitem__)[-3:]) or (self.default(),)
 
     def default(self) -> str:
         """The last map on which the score still depends, before the pooling. Raises LayerError without one."""
@@ -92,11 +104,12 @@ def trace(network: nn.Module, image: Tensor) -> Trace:
     """Run `image` (1, C, *spatial) through a borrowed network once, forward and back."""
     recorder = _Recorder()
     leaf = image.detach().clone().requires_grad_()
-    with watch(network, recorder.look):
+    with watch(network, recorder.look), Activations() as activations:
         answer = answer_of(network(leaf.clone()), 1)
     ran = recorder.ran
     if not answer.requires_grad:
-        return Trace(tuple(Step(r.name, None, tuple(r.output.shape), False, False) for r in ran), False)
+        deaf = (Step(r.name, None, tuple(r.output.shape), False, False) for r in ran)
+        return Trace(tuple(deaf), False, activations.seen)
     ran = [one for one in ran if one.output.requires_grad]
     layouts = _layouts(network, ran, tuple(image.shape[2:]))
     depends = _dependence(answer, ran, layouts)
@@ -105,7 +118,7 @@ def trace(network: nn.Module, image: Tensor) -> Trace:
     for one, layout, matters in zip(ran, layouts, depends, strict=True):
         usable = outer[one.same] == one.name and not _aside(network, one, answer) and not _pools(ran, one)
         steps.append(Step(one.name, layout, tuple(one.output.shape), matters, usable))
-    return Trace(tuple(steps), True)
+    return Trace(tuple(steps), True, activations.seen)
 
 
 def _layouts(network: nn.Module, ran: list[_Ran], spatial: tuple[int, ...]) -> list[Layout | None]:
@@ -138,9 +151,13 @@ def _dependence(answer: Tensor, ran: list[_Ran], layouts: list[Layout | None]) -
 
 
 def _gradients(end: Tensor, tensors: list[Tensor]) -> list[Tensor | None]:
-    """Gradients of a fixed random mixture of `end`: a plain sum of probabilities would have none."""
-    mixture = torch.randn(end.shape, generator=torch.Generator().manual_seed(0)).to(end)
-    return differentiate((end * mixture).sum(), tensors, again=True)
+    return differentiate(mixture(end).sum(), tensors, again=True)
+
+
+def mixture(scores: Tensor) -> Tensor:
+    """A fixed random mixture of each row, (N,): a plain sum of probabilities would have no gradient."""
+    weights = torch.randn(scores.shape[1:], generator=torch.Generator().manual_seed(0)).to(scores)
+    return (scores * weights).flatten(1).sum(1)
 
 
 def _outermost(ran: list[_Ran]) -> dict[str, str]:

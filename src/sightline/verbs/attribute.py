@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings as python_warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import Tensor
 
+from sightline.attribution.cams import Layers
 from sightline.attribution.driver import bind, run, supported
-from sightline.core.errors import MethodError, NetworkError, SightlineWarning
+from sightline.core.errors import MethodError, NetworkError, OptionError, SightlineWarning
 from sightline.core.heats import Heat, Warning
 from sightline.models.model import Model
 from sightline.network.hooks import as_network
@@ -24,17 +25,20 @@ def attribute(
     network: Any,
     images: Tensor,
     target: Any = None,
-    method: str | None = None,
-    layer: str | None = None,
+    method: str | Sequence[str] | None = None,
+    layer: Layers = None,
     seed: int = 0,
+    watch: Callable[[Heat], object] | None = None,
     **options: Any,
-) -> Heat:
+) -> Any:
     """How images (B, C, *spatial) hold up a score: a Heat with values (B, C or 1, *spatial), detached.
 
     `network`: a `torch.nn.Module`, a function, or a Model; it comes back as it was. The images are in its own units:
     "black" is zero there, for a Model the black pixel after normalization. `target`: None for the predicted class,
-    an index, a list of one per image, a value of `sl.targets`, or a function of the scores (B, ...). `options`: see
-    `sl.methods()`. Raises TargetError, MethodError, LayerError, OptionError, NetworkError.
+    an index, a list of one per image, a value of `sl.targets`, or a function of the scores (B, ...). `method`: an id;
+    a list of ids shares their passes and gives a dict id -> Heat. `layer`: a name, or several, whose maps are fused.
+    `watch` is called with the heat so far of sampled and refined methods. `options`: see `sl.methods()`.
+    Raises TargetError, MethodError, LayerError, OptionError, NetworkError.
     """
     if not isinstance(images, Tensor) or images.ndim < 3 or not len(images) or not images.is_floating_point():
         got = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
@@ -44,11 +48,18 @@ def attribute(
     wanted = target_for(target, len(images), labels)
     with _lend(network, images) as net:
         images = plain(images)
-        name = method or preferred(net, images)
-        bound = bind([name], layer, seed, options)
-        heat = run(net, images, wanted, bound, layer).heats[bound[0].method.id]
-    announce(heat.warnings)
-    return heat
+        names = asked_for(method) or [preferred(net, images)]
+        show = None if watch is None else lambda name, so_far: watch(so_far.heats[name])
+        heats = run(net, images, wanted, bind(names, layer, seed, options), layer, watch=show).heats
+    announce(warning for heat in heats.values() for warning in heat.warnings)
+    return next(iter(heats.values())) if isinstance(method, str | None) else heats
+
+
+def asked_for(method: str | Sequence[str] | None) -> list[str] | None:
+    """The ids of methods that are asked for; None for the default. Raises OptionError for an empty list."""
+    if not isinstance(method, str | None) and not method:
+        raise OptionError("method=[] names none; give ids of sl.methods(), or None for the default.")
+    return None if method is None else [method] if isinstance(method, str) else list(method)
 
 
 def _lend(network: Any, images: Tensor) -> AbstractContextManager[Net]:

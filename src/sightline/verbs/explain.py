@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sightline.attribution.baselines import NAMES
+from sightline.attribution.cams import Layers
 from sightline.attribution.driver import Bound, Outcome, bind, run
 from sightline.core.checks import whole
 from sightline.core.errors import ModelError, OptionError, SightlineError, TargetError
@@ -22,11 +23,12 @@ from sightline.network.readout import Readout
 from sightline.photos.decode import Photo, open_photo, photos_of
 from sightline.photos.geometry import View
 from sightline.verbs.asked import target_for
-from sightline.verbs.attribute import announce, plain, preferred
+from sightline.verbs.attribute import announce, asked_for, plain, preferred
 from sightline.verbs.explanation import Comparison, Explanation
 
 TOP = 5
 Progress = Callable[[int], object]
+Watch = Callable[[Explanation], object]
 
 
 def predict(model: Model, photo: Any, top: int = 5) -> Any:
@@ -51,9 +53,10 @@ def explain(
     photo: Any,
     method: str | list[str] | tuple[str, ...] | None = None,
     target: Any = None,
-    layer: str | None = None,
+    layer: Layers = None,
     seed: int = 0,
     progress: Progress | None = None,
+    watch: Watch | None = None,
     **options: Any,
 ) -> Any:
     """Where the model looks in a photo: an Explanation; a Comparison for a list of methods; a list for many photos.
@@ -61,17 +64,15 @@ def explain(
     `photo`: a path, PIL image, array (h, w, 3) or tensor (3, h, w); a list or a 4-D array is many. `method`: ids of
     `sl.methods()`; None takes the first of grad-cam, saliency and rise that the model supports. `target`: None for
     the predicted class, an index, a label, a list of one per photo, a value of `sl.targets`, or a function of the
-    scores (B, ...). `layer`: what layer methods read; None takes the last map that the score depends on. Several
-    methods share their passes. `progress` is called with the number of images that went through the network.
+    scores (B, ...). `layer`: what layer methods read; None takes the last map that the score depends on; the maps of
+    several are fused. Several methods share their passes. `progress` is called with the number of images that went
+    through the network, `watch` with each photo's Explanation so far, as sampled and refined methods go on.
     Raises PhotoError, TargetError, MethodError, LayerError, OptionError, NetworkError.
     """
     _check_model(model)
     sources, one = photos_of(photo)
     wanted = _each(target, len(sources), model.labels)
-    if not isinstance(method, str | None) and not method:
-        raise OptionError("method=[] names none; give ids of sl.methods(), or None for the default.")
-    names = None if method is None else [method] if isinstance(method, str) else list(method)
-    ask = _Ask(model, names, layer or model.layer, seed, options, progress)
+    ask = _Ask(model, asked_for(method), layer or model.layer, seed, options, progress, watch)
     results: list[Any] = []
     for start in range(0, len(sources), model.at_once):
         part = slice(start, start + model.at_once)
@@ -90,10 +91,11 @@ class _Ask:
 
     model: Model
     names: list[str] | None
-    layer: str | None
+    layer: Layers
     seed: int
     options: dict[str, Any]
     progress: Progress | None
+    watch: Watch | None
 
     def bound(self, net: Net, images: Tensor) -> list[Bound]:
         names = self.names or [preferred(net, images)]
@@ -135,17 +137,21 @@ def _explained(ask: _Ask, sources: list[Any], wanted: list[Target] | None) -> li
     with ask.model.lend(images) as net:
         images = plain(images)
         net.progress = ask.progress or net.progress
-        bound = ask.bound(net, images)
-        outcome = run(net, images, target, bound, ask.layer, scores_too=True)
+        bound = {one.method.id: one for one in ask.bound(net, images)}
         seen = list(zip(photos, views, strict=True))
-        return [
-            {
-                one.method.id: _explanation(ask, net.readout, outcome, one, i, seen[i])
-                for one in bound
-                if one.method.id in outcome.heats
-            }
-            for i in range(len(seen))
-        ]
+
+        def told(name: str, so_far: Outcome) -> list[Explanation]:
+            return [_explanation(ask, net.readout, so_far, bound[name], i, seen[i]) for i in range(len(seen))]
+
+        def show(name: str, so_far: Outcome) -> None:
+            for one in told(name, so_far):
+                ask.watch(one)  # type: ignore[misc]
+
+        outcome = run(
+            net, images, target, list(bound.values()), ask.layer, scores_too=True, watch=show if ask.watch else None
+        )
+        by_method = {name: told(name, outcome) for name in outcome.heats}
+        return [{name: row[i] for name, row in by_method.items()} for i in range(len(seen))]
 
 
 def _explanation(

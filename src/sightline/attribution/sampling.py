@@ -1,0 +1,81 @@
+"""Sampled methods: noisy copies of each image, drawn until the map is as precise as asked, or the effort is spent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sightline.core.checks import number, whole
+from sightline.core.heats import Heat
+
+ROUND = 8  # samples of each image between two looks at the precision, whatever the batch
+_USUAL, _MOST = 25, 1000  # samples, without and with a precision to reach
+_LEAST = 16  # samples before an error is believed
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How far a sampled method goes: `samples` an image, less where `precision` is reached or the time is up."""
+
+    samples: int
+    precision: float | None
+    end: float
+
+    def rounds(self) -> Iterator[int]:
+        """How many samples to draw next of each image that is not done."""
+        for start in range(0, self.samples, ROUND):
+            if start and time.monotonic() >= self.end:
+                return
+            yield min(ROUND, self.samples - start)
+
+    def unfinished(self, heat: Heat) -> list[int]:
+        """The images whose map is not as precise as asked."""
+        precise = heat.precision
+        if self.precision is None or precise is None:
+            return list(range(len(heat)))
+        enough = [n >= _LEAST and float(p) <= self.precision for (n, _), p in zip(heat.spent, precise, strict=True)]
+        return [i for i, done in enumerate(enough) if not done]
+
+
+def effort(samples: Any, precision: Any, seconds: Any) -> Effort:
+    """The effort that a user asks for.
+
+    `samples`: the most copies of an image, None for 25, or 1,000 with a `precision`. `precision`: standard error
+    over size of the map, both root mean squares, at which an image is done. `seconds`: no round starts after these.
+    Raises OptionError.
+    """
+    if precision is not None:
+        number("precision", precision, above=0)
+    end = time.monotonic() + number("seconds", seconds, above=0) if seconds is not None else float("inf")
+    most = _USUAL if precision is None else _MOST
+    return Effort(most if samples is None else whole("samples", samples, 1), precision, end)
+
+
+class Cloud:
+    """Noisy copies of one image (C, *spatial), drawn from a generator of its own."""
+
+    def __init__(self, image: Tensor, noise: float, seed: int) -> None:
+        self.image, self._spread = image, noise * (image.max() - image.min())
+        self._die = torch.Generator().manual_seed(seed)
+
+    def draw(self, count: int) -> Tensor:
+        """The next copies (count, C, *spatial): normal noise, `noise` of the image's range its standard deviation."""
+        drawn = torch.randn(count, *self.image.shape, generator=self._die, device="cpu", dtype=torch.float32)
+        return self.image + self._spread * drawn.to(self.image)
+
+
+def clouds(images: Tensor, noise: Any, seed: int) -> list[Cloud]:
+    """A cloud around each image. Raises OptionError."""
+    number("noise", noise)
+    return [Cloud(image, float(noise), seed) for image in images]
+
+
+def copies(around: list[Cloud], wanted: list[int], count: int) -> tuple[Tensor, Tensor]:
+    """The next `count` copies of each wanted image, (n, C, *spatial), and whose they are, (n,)."""
+    drawn = torch.cat([around[i].draw(count) for i in wanted])
+    return drawn, torch.tensor(wanted).repeat_interleave(count)

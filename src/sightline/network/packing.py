@@ -1,0 +1,266 @@
+"""Convolutions made ready once: batch norm folded into their weights, and those packed as oneDNN works with them.
+
+Without it oneDNN packs the weights anew at every call, which is a third of a small batch's time. What runs is the
+owner's own network; its convolutions only answer from prepared weights while it is borrowed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from sightline.network.hooks import watch
+from sightline.network.readout import answer_of
+
+_CLOSE = 1e-4  # share of the largest answer by which a prepared network may differ from the plain one
+
+
+@dataclass(eq=False)
+class _Prepared:
+    """A convolution's folded weights, and as oneDNN packs them (None where it cannot)."""
+
+    conv: nn.Conv2d
+    norm: nn.BatchNorm2d | None
+    weight: Tensor
+    bias: Tensor | None
+    packed: Tensor | None
+
+    def answer(self, images: Tensor) -> Tensor:
+        if self.packed is not None and images.dtype == torch.float32 and images.device.type == "cpu":
+            answer: Tensor = _Convolution.apply(images, self)
+        else:
+            answer = self.conv._conv_forward(images, self.weight, self.bias)
+        return answer
+
+
+class _Convolution(torch.autograd.Function):
+    """A convolution of packed weights; it keeps nothing of its input for the way back, which needs its shape only."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, prepared: _Prepared) -> Tensor:
+        ctx.prepared, ctx.shape = prepared, images.shape
+        return _pointwise(images, prepared)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
+        conv, (slope,) = ctx.prepared.conv, slopes
+        like = slope.new_empty(1).expand(ctx.shape)
+        found = torch.ops.aten.convolution_backward(
+            slope, like, ctx.prepared.weight, None, conv.stride, conv.padding, conv.dilation, False,
+            [0] * len(conv.stride), conv.groups, [True, False, False],
+        )  # fmt: skip
+        return found[0], None
+
+
+def _pointwise(images: Tensor, prepared: _Prepared) -> Tensor:
+    conv = prepared.conv
+    answer: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        images, prepared.packed, prepared.bias, conv.padding, conv.stride, conv.dilation, conv.groups, "none", [], ""
+    )
+    return answer
+
+
+class _Pair(NamedTuple):
+    """A convolution, the batch norm that reads it and nothing else (None without one), an example input's shape."""
+
+    conv: nn.Conv2d
+    size: tuple[int, ...]
+    norm_name: str = ""
+    norm: nn.BatchNorm2d | None = None
+
+    def apart(self) -> _Pair:
+        return self._replace(norm_name="", norm=None)
+
+
+class Packing:
+    """The prepared convolutions of one network; they belong to a Model and follow the network's own numbers."""
+
+    def __init__(self) -> None:
+        self._modules: tuple[object, ...] = ()
+        self._pairs: dict[str, _Pair] = {}
+        self._ready: dict[str, tuple[object, _Prepared]] = {}
+        self._on = True
+        self._thread = 0
+        self._expected: dict[nn.BatchNorm2d, tuple[Tensor, int]] = {}
+
+    @contextmanager
+    def applied(self, network: nn.Module, image: Tensor) -> Iterator[None]:
+        """Let a borrowed network's convolutions answer from prepared weights; `image` is an example of its input."""
+        modules = tuple((id(one), type(one)) for one in network.modules())
+        if modules != self._modules:
+            self._modules, self._ready = (), {}
+            self._pairs = self._worth_it(network, image)
+            self._modules = modules
+        with self._patching():
+            yield
+
+    @contextmanager
+    def hidden(self, places: Iterable[str] | None = None) -> Iterator[None]:
+        """Plain convolutions inside the block, if what one of the `places` puts out was folded away; None: always."""
+        before = self._on
+        self._on = before and places is not None and not any(map(self._folds, places))
+        try:
+            yield
+        finally:
+            self._on = before
+
+    def mistaken(self) -> bool:
+        """Whether the last pass did not normalize what was folded; then nothing is folded from now on."""
+        if not self._expected:
+            return False
+        self._expected.clear()
+        self._pairs = {name: pair.apart() for name, pair in self._pairs.items()}
+        self._on = False  # until the network is borrowed anew
+        return True
+
+    def _folds(self, place: str) -> bool:
+        """Whether a module ends between a convolution and its batch norm."""
+        return any(
+            pair.norm is not None
+            and f"{name}.".startswith(f"{place}.")
+            and not pair.norm_name.startswith(f"{place}.")
+            for name, pair in self._pairs.items()
+        )
+
+    def _worth_it(self, network: nn.Module, image: Tensor) -> dict[str, _Pair]:
+        """What can be prepared, by name: checked against the plain network, whose answer has to come out."""
+        with torch.no_grad():
+            found, plain = _pairs_of(network, image)
+            for self._pairs in (found, {name: pair.apart() for name, pair in found.items()}):
+                with self._patching():
+                    answer = answer_of(network(image.clone()), 1)
+                off = float((answer - plain).abs().max())
+                if not self._expected and off <= _CLOSE * float(plain.abs().max()):
+                    return self._pairs
+        return {}
+
+    @contextmanager
+    def _patching(self) -> Iterator[None]:
+        self._thread, self._on = threading.get_ident(), True
+        self._expected.clear()
+        with ExitStack() as undo:
+            for name, pair in self._pairs.items():
+                prepared = self._prepared(name)
+                undo.callback(_patched(pair.conv, self._answering(prepared)))
+                if prepared.norm is not None:
+                    undo.callback(_patched(prepared.norm, self._passing(prepared.norm)))
+            yield
+
+    def _prepared(self, name: str) -> _Prepared:
+        """The weights as they are now: prepared anew when any of them, or who watches them, changed."""
+        conv, size, _, norm = self._pairs[name]
+        if norm is not None and (conv._forward_hooks or norm._forward_pre_hooks or not _plain(conv)):
+            norm = None  # its owner looks at what lies between them, or moved it to where folding loses digits
+        key = (norm is None, *_fingerprint(conv), *(_fingerprint(norm) if norm is not None else ()))
+        known = self._ready.get(name)
+        if known is None or known[0] != key:
+            known = self._ready[name] = (key, _prepare(conv, norm, size))
+        return known[1]
+
+    def _answering(self, prepared: _Prepared) -> Callable[[Tensor], Tensor]:
+        def forward(images: Tensor) -> Tensor:
+            if not self._on or threading.get_ident() != self._thread:
+                return nn.Conv2d.forward(prepared.conv, images)
+            answer = prepared.answer(images)
+            if prepared.norm is not None:
+                self._expected[prepared.norm] = (answer, answer._version)
+            return answer
+
+        return forward
+
+    def _passing(self, norm: nn.BatchNorm2d) -> Callable[[Tensor], Tensor]:
+        def forward(images: Tensor) -> Tensor:
+            folded, version = self._expected.get(norm, (None, 0))
+            if not self._on or threading.get_ident() != self._thread or folded is not images:
+                return nn.BatchNorm2d.forward(norm, images)
+            if images._version == version:
+                del self._expected[norm]
+            return images
+
+        return forward
+
+
+def _patched(module: nn.Module, forward: Callable[[Tensor], Tensor]) -> Callable[[], None]:
+    """Make a module answer by `forward`; returns how to undo it."""
+    vars(module)["forward"] = forward
+    return lambda: vars(module).pop("forward", None)
+
+
+def _pairs_of(network: nn.Module, image: Tensor) -> tuple[dict[str, _Pair], Tensor]:
+    """One plain pass: the convolutions that ran, each with the batch norm that read it, and the network's answer."""
+    ran: dict[str, list[tuple[nn.Module, Tensor, Tensor, int]]] = {}
+
+    def look(name: str, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        if type(module) in (nn.Conv2d, nn.BatchNorm2d) and "forward" not in vars(module) and inputs:
+            between: Tensor = inputs[0] if isinstance(module, nn.BatchNorm2d) else output
+            ran.setdefault(name, []).append((module, inputs[0], output, between._version))
+        return output
+
+    with watch(network, look):
+        answer = answer_of(network(image.clone()), 1)
+    readers: dict[tuple[int, int], list[str]] = {}
+    for name, runs in ran.items():
+        for module, given, _, version in runs:
+            if isinstance(module, nn.BatchNorm2d):
+                readers.setdefault((id(given), version), []).append(name)
+    found = {}
+    for name, ((module, given, output, version), *more) in ran.items():
+        if isinstance(module, nn.Conv2d) and _plain(module):
+            pair = _Pair(module, tuple(given.shape))
+            (reader, *others) = readers.get((id(output), version), [""])
+            norm = ran[reader][0][0] if reader else None
+            if isinstance(norm, nn.BatchNorm2d) and not more and not others and len(ran[reader]) == 1:
+                pair = pair._replace(norm_name=reader, norm=norm) if norm.running_mean is not None else pair
+            found[name] = pair
+    return found, answer
+
+
+def _plain(conv: nn.Conv2d) -> bool:
+    """Whether its numbers are its own, and of a kind that can be folded without loss."""
+    own = isinstance(conv._parameters.get("weight"), nn.Parameter) and not conv._forward_pre_hooks
+    return own and conv.weight.dtype in (torch.float32, torch.float64) and conv.weight.device.type == "cpu"
+
+
+def _fingerprint(module: nn.Conv2d | nn.BatchNorm2d) -> tuple[object, ...]:
+    """What tells that a module's numbers changed: each tensor's identity and version, and some of its numbers.
+
+    The latter because an update through `.data` leaves no version.
+    """
+    tensors = [one for one in (*module._parameters.values(), *module._buffers.values()) if one is not None]
+    marks = (one.detach().flatten()[:: max(1, one.numel() // 4)].sum().item() for one in tensors if one.numel())
+    settings = getattr(module, "eps", None), getattr(module, "padding_mode", None), getattr(module, "padding", None)
+    versions = ((id(one), 0 if one.is_inference() else one._version, one.data_ptr()) for one in tensors)
+    return (settings, *versions, *marks)
+
+
+def _prepare(conv: nn.Conv2d, norm: nn.BatchNorm2d | None, size: tuple[int, ...]) -> _Prepared:
+    weight, bias = conv.weight.detach(), None if conv.bias is None else conv.bias.detach()
+    if norm is not None and norm.running_mean is not None and norm.running_var is not None:
+        weight, bias = fuse_conv_bn_weights(
+            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+        )
+        weight, bias = weight.detach(), bias.detach()
+    packable = conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
+    on_cpu = weight.dtype == torch.float32 and weight.device.type == "cpu"
+    packed = _pack(conv, weight, size) if packable and on_cpu else None
+    return _Prepared(conv, norm, weight, bias, packed)
+
+
+def _pack(conv: nn.Conv2d, weight: Tensor, size: tuple[int, ...]) -> Tensor | None:
+    """The weights as oneDNN calculates with them; None where this build of torch has no such thing."""
+    if not torch.backends.mkldnn.enabled:
+        return None
+    try:
+        packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+            weight, conv.padding, conv.stride, conv.dilation, conv.groups, size
+        )
+    except (AttributeError, RuntimeError):
+        return None
+    return packed
