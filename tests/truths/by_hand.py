@@ -70,6 +70,28 @@ def quietly(*args, **options):
         return sl.attribute(*args, **options)
 
 
+class Watched(nn.Module):
+    """Remembers the images that it was shown."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.shown = network, []
+
+    def forward(self, images):
+        self.shown += list(images.detach().clone())
+        return self.network(images)
+
+
+def noisy_copies(network, images, target=1, **options):
+    """The heat, and the noisy copies of each image that the network was shown on the way."""
+    quietly(network, images, target, method="saliency")
+    network.shown.clear()
+    heat = quietly(network, images, target, **options)
+    noisy = [image for image in network.shown if not any(torch.equal(image, one) for one in images)]
+    nearest = [int((image - images).flatten(1).norm(dim=1).argmin()) for image in noisy]
+    return heat, [[copy for copy, i in zip(noisy, nearest, strict=True) if i == mine] for mine in range(len(images))]
+
+
 def gradient(images, score):
     """Autograd's gradient of `score(images)`, one score per image, at the images."""
     leaf = images.clone().requires_grad_()
@@ -99,6 +121,12 @@ def grad_cam(below, above, images, score):
             total += weight * act[channel]
         maps.append(enlarged(total, tuple(images.shape[2:])))
     return torch.stack(maps)[:, None]
+
+
+def at_layer(below, above, images, score):
+    """The activations of a layer and the score's gradient there, both (B, C, h, w)."""
+    acts = below(images).detach().requires_grad_()
+    return acts.detach(), torch.autograd.grad(score(above(acts)).sum(), acts)[0]
 
 
 def enlarged(grid, size):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from by_hand import Quadratic, close, conv_net, gradient, linear, pictures, quietly
+from by_hand import Quadratic, Watched, close, conv_net, gradient, linear, noisy_copies, pictures, quietly
 from torch import nn
 
 import sightline as sl
@@ -53,32 +53,10 @@ def test_smoothgrad_without_noise_is_saliency():
     assert close(heat.values, quietly(network, images, 1, method="saliency").values)
 
 
-class Watched(nn.Module):
-    """Remembers the images that it was shown."""
-
-    def __init__(self, network):
-        super().__init__()
-        self.network, self.shown = network, []
-
-    def forward(self, images):
-        self.shown += list(images.detach().clone())
-        return self.network(images)
-
-
-def noisy_copies(network, images, **options):
-    """The heat, and the noisy copies of each image that the network was shown on the way."""
-    quietly(network, images, 1, method="saliency")
-    network.shown.clear()
-    heat = quietly(network, images, 1, method="smoothgrad", **options)
-    noisy = [image for image in network.shown if not any(torch.equal(image, one) for one in images)]
-    nearest = [int((image - images).flatten(1).norm(dim=1).argmin()) for image in noisy]
-    return heat, [[copy for copy, i in zip(noisy, nearest, strict=True) if i == mine] for mine in range(len(images))]
-
-
 @pytest.mark.parametrize("samples", [2, 7, 25])
 def test_smoothgrad_and_its_error_are_those_of_the_copies_that_were_shown(samples):
     network, images = Watched(conv_net()), pictures(2)
-    heat, copies = noisy_copies(network, images, samples=samples)
+    heat, copies = noisy_copies(network, images, method="smoothgrad", samples=samples)
     assert [len(one) for one in copies] == [samples, samples]
     for i, mine in enumerate(copies):
         slopes = torch.stack([gradient(copy[None], lambda x: network.network(x)[:, 1])[0] for copy in mine]).double()
@@ -91,7 +69,7 @@ def test_smoothgrad_and_its_error_are_those_of_the_copies_that_were_shown(sample
 def test_the_noise_is_a_share_of_each_image_s_range():
     images = pictures(2) * torch.tensor([1.0, 10.0]).view(2, 1, 1, 1)
     network = Watched(conv_net())
-    _, copies = noisy_copies(network, images, samples=40, noise=0.1)
+    _, copies = noisy_copies(network, images, method="smoothgrad", samples=40, noise=0.1)
     for image, mine in zip(images, copies, strict=True):
         noise = torch.stack(mine) - image
         expected = 0.1 * float(image.max() - image.min())
