@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 import torch
 from torch import nn
-from zoo import Answering, alike, built, condition, explained, lived_in, pictures
+from zoo import RELU, Answering, alike, built, condition, explained, lived_in, pictures
 
 import sightline as sl
 
@@ -115,6 +115,8 @@ def test_does_not_write_into_its_inputs(method, network, images):
 
 @pytest.mark.parametrize("first", [nn.ReLU(inplace=True), nn.Hardtanh(-1, 1, inplace=True)])
 def test_does_not_write_into_its_inputs_when_the_network_starts_in_place(method, images, first):
+    if method in RELU:
+        first = nn.ReLU(inplace=True)  # another kind of step they refuse
     before = images.clone()
     heat = explained(nn.Sequential(first, built()), images, method=method)
     assert torch.equal(images, before)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from zoo import GRADIENT, LAYER, Answering, built, condition, explained, fewer
+from zoo import ANY_TARGET, GRADIENT, LAYER, LINEAR_HEAD, METHODS, Answering, built, condition, explained, fewer
 
 import sightline as sl
 from sightline import targets
@@ -93,6 +93,7 @@ def test_targets_that_do_not_exist_are_refused(method, images, name):
         explained(built(), images, target, method=method)
 
 
+@pytest.mark.parametrize("method", ANY_TARGET)
 def test_units_that_do_not_exist_are_refused(method, images):
     network = built()
     for unit, words in (
@@ -153,9 +154,11 @@ def test_a_network_that_overwrites_what_its_gradient_needs_is_refused(method, im
         explained(Answering(built(), lambda scores: scores.softmax(1).mul_(2)), images, method=method)
 
 
+@pytest.mark.parametrize("method", [one for one in METHODS if one not in LINEAR_HEAD])
 def test_no_class_is_predicted_for_a_dense_output(method, images):
+    dense = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 5, 1))
     with pytest.raises(sl.TargetError, match=r"targets.Region\(mask, index\)"):
-        explained(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 5, 1)), images, None, method=method)
+        explained(dense, images, None, method=method)
 
 
 # Requests ---------------------------------------------------------------------------------------------------

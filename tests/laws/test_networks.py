@@ -6,9 +6,23 @@ from dataclasses import dataclass
 import pytest
 import torch
 from torch import nn
-from zoo import GRADIENT, LAYER, Answering, alike, built, condition, explained, pictures
+from zoo import (
+    ANY_TARGET,
+    GRADIENT,
+    LAYER,
+    LINEAR_HEAD,
+    TARGETED,
+    Answering,
+    alike,
+    built,
+    condition,
+    explained,
+    pictures,
+)
 
 import sightline as sl
+
+ANY_LAYER = [method for method in LAYER if method not in LINEAR_HEAD]
 
 # States -----------------------------------------------------------------------------------------------------
 
@@ -46,6 +60,7 @@ def test_networks_of_another_precision(method, network, images, dtype, theirs):
     assert bool(torch.isfinite(heat.values).all())
     a, b = heat.values.double().flatten(), expected.values.double().flatten()
     share = {torch.float64: 0.9999, torch.float16: 0.99, torch.bfloat16: 0.9}[dtype]
+    share -= 0.01 * (method == "fem")  # which counts what lies above a threshold, and rounding crosses it
     assert torch.cosine_similarity(a, b, 0) > share
     assert all(parameter.dtype == dtype for parameter in network.parameters())
 
@@ -92,6 +107,7 @@ def test_the_scores_are_found_where_a_layer_returns_an_object(method, images):
     assert alike(explained(network, images, method=method), expected)
 
 
+@pytest.mark.parametrize("method", ANY_TARGET)
 @pytest.mark.parametrize("count", [1, 3])
 def test_one_score_per_image_without_a_class_dimension(method, count):
     images = pictures(count)
@@ -101,6 +117,7 @@ def test_one_score_per_image_without_a_class_dimension(method, count):
     assert alike(explained(squeezed, images, None, method=method), expected)
 
 
+@pytest.mark.parametrize("method", ANY_TARGET)
 def test_a_single_score_without_any_dimension(method):
     squeezed = Answering(built(classes=1), torch.Tensor.squeeze)
     assert alike(
@@ -181,11 +198,12 @@ class Plain(nn.Module):
 
 
 def test_in_place_steps_and_modules_used_twice_change_nothing(method, images):
-    expected = explained(Plain(built()).eval(), images, method=method)
-    assert alike(explained(built(), images, method=method), expected)
+    one = {"layer": "features"} if method == "refine-cam" else {}  # by itself it takes a layer that runs twice too
+    expected = explained(Plain(built()).eval(), images, method=method, **one)
+    assert alike(explained(built(), images, method=method, **one), expected)
 
 
-@pytest.mark.parametrize("method", LAYER)
+@pytest.mark.parametrize("method", ANY_LAYER)
 @pytest.mark.parametrize("layer", ["stem", "norm", "features.0", "features.1", "features"])
 def test_what_a_later_in_place_step_overwrites_is_what_the_layer_put_out(method, images, layer):
     expected = explained(Plain(built()).eval(), images, method=method, layer=layer)
@@ -194,20 +212,21 @@ def test_what_a_later_in_place_step_overwrites_is_what_the_layer_put_out(method,
     assert alike(heat, expected)
 
 
-@pytest.mark.parametrize("method", LAYER)
+@pytest.mark.parametrize("method", ANY_LAYER)
 def test_a_layer_inside_an_attention_block_is_reached(method, images):
     network = built("tokens")
     for layer in ("patches", "blocks.0.norm1", "blocks.0.linear2", "blocks.0", "blocks.1.norm1"):
         assert explained(network, images, method=method, layer=layer).values.any()
 
 
-@pytest.mark.parametrize("method", LAYER)
+@pytest.mark.parametrize("method", ANY_LAYER)
 def test_the_default_layer_of_a_class_token_is_the_last_grid_that_it_reads(method, images):
     network = built("tokens")
     heat = explained(network, images, method=method)
     assert heat.layer in ("blocks.0", "blocks.1.norm1")
     assert heat.values.any()
-    assert "blank-map" in [w.code for w in explained(network, images, method=method, layer="blocks.1").warnings]
+    if method in TARGETED:
+        assert "blank-map" in [w.code for w in explained(network, images, method=method, layer="blocks.1").warnings]
 
 
 def test_hooks_of_the_owner_keep_working(method, network, images):
@@ -216,9 +235,8 @@ def test_hooks_of_the_owner_keep_working(method, network, images):
     doubled = network.head.register_forward_hook(lambda _m, _i, output: output * 2)
     twice = explained(network, images, method=method)
     doubled.remove()
-    once = explained(network, images, method=method)
     assert seen
-    assert alike(sl.Heat(twice.values / 2), once)
+    assert alike(twice, explained(Answering(network, lambda scores: scores * 2), images, method=method))
 
 
 class Drawing(nn.Module):

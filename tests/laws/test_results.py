@@ -31,7 +31,9 @@ def test_heat_is_finite_and_fits_the_images(method, network, images, dtype):
     assert not heat.values.requires_grad
     for part in (heat.values, heat.error, heat.gap):
         assert part is None or bool(torch.isfinite(part).all())
-    assert heat.error is None or (heat.error.shape == heat.values.shape and bool((heat.error > 0).any()))
+    assert heat.error is None or heat.error.shape == heat.values.shape
+    constant = method == "smooth-grad-cam++"  # the gradients of a linear head are the same for all noisy copies
+    assert heat.error is None or constant or bool((heat.error > 0).any())
     assert heat.gap is None or heat.gap.shape == (len(images),)
     assert bool(heat.values.flatten(1).any(1).all())
 
@@ -47,6 +49,7 @@ TARGETS = {
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=list(TARGETS))
 def test_a_batch_equals_its_images_one_by_one(method, network, images, target):
+    network, images = network.double(), images.double()  # float32's own rounding comes to 1e-5 on some processors
     batch = explained(network, images, target, method=method)
     for i in range(len(images)):
         mine = target[i] if isinstance(target, list) else target
@@ -94,7 +97,8 @@ def test_same_seed_same_heat(method, network, images):
 
 @pytest.mark.parametrize("method", SEEDED)
 def test_another_seed_draws_other_numbers(method, network, images):
-    options = {"baseline": "noise"} if method == "integrated-gradients" else {}
+    low = "stem" if hasattr(network, "stem") else "patches"  # behind the last map a linear head's gradients are fixed
+    options = {"integrated-gradients": {"baseline": "noise"}, "smooth-grad-cam++": {"layer": low}}.get(method, {})
     first, second = (explained(network, images, method=method, seed=seed, **options) for seed in (0, 1))
     assert not torch.allclose(first.values, second.values, atol=1e-3 * float(first.values.abs().max()))
 
@@ -131,7 +135,8 @@ def test_passes_are_those_that_were_taken(method, network, images):
     taken = sum(forward for forward, _ in heat.spent)
     assert taken <= counting.rows <= taken + len(images), "one more each may go into the prediction"
     assert heat.passes == max(heat.spent)
-    assert all(forward >= backward >= 0 for forward, backward in heat.spent)
+    back = 2 if method == "shapley-cam" else 1  # its second derivatives are a way back of their own
+    assert all(back * forward >= backward >= 0 for forward, backward in heat.spent)
 
 
 def test_cheap_methods_take_one_pass(method, network, images):

@@ -12,6 +12,11 @@ METHODS = [method.id for method in sl.methods()]
 SEEDED = [method.id for method in sl.methods() if method.seeded]
 GRADIENT = [method.id for method in sl.methods() if "gradients" in method.needs]
 LAYER = [method.id for method in sl.methods() if "layer" in method.needs]
+RELU = [method.id for method in sl.methods() if "relu" in method.needs]
+UNTARGETED = ["eigen-cam", "kpca-cam", "fem"]
+TARGETED = [method for method in LAYER if method not in UNTARGETED]
+ANY_TARGET = [method for method in METHODS if method != "finer-cam"]  # which sets a class apart from others
+LINEAR_HEAD = [method.id for method in sl.methods() if "linear-head" in method.needs]
 FEWER = {"samples": 4, "budget": 20}  # of these options a few are enough for a law
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
@@ -49,9 +54,9 @@ class TokenNet(nn.Module):
 
     def __init__(self, channels=3, classes=5):
         super().__init__()
-        self.patches = nn.Conv2d(channels, 8, 4, stride=4)
+        self.patches = nn.Conv2d(channels, 8, 2, stride=2)
         self.token = nn.Parameter(torch.randn(1, 1, 8))
-        self.places = nn.Parameter(torch.randn(1, 7, 8))
+        self.places = nn.Parameter(torch.randn(1, 25, 8))
         self.blocks = nn.ModuleList(
             nn.TransformerEncoderLayer(8, 2, 16, dropout=0.2, batch_first=True, norm_first=True) for _ in range(2)
         )
@@ -80,8 +85,12 @@ class Answering(nn.Module):
         return self.change(self.network(images))
 
 
-def built(kind="convolutions", seed=0, **sizes):
+SEEDS = {"convolutions": 2, "tokens": 0}  # with these weights no class is without evidence for it
+
+
+def built(kind="convolutions", seed=None, **sizes):
     """A network of that kind with fixed weights and lived-in statistics, in evaluation mode."""
+    seed = SEEDS[kind] if seed is None else seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = NETWORKS[kind](**sizes)

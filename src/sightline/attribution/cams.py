@@ -120,14 +120,23 @@ class _Recipe:
 
 def layers_of(net: Net, images: Tensor, layer: Layers) -> tuple[str, ...]:
     """The names of the layers to read, checked: each holds a map. Raises LayerError, OptionError."""
-    names = (layer or net.default_layer(images),) if isinstance(layer, str | None) else tuple(dict.fromkeys(layer))
-    if not names:
-        raise OptionError("layer=[] names none; give the name of a layer, or None for the default.")
+    names = named(layer) or (net.default_layer(images),)
     for name in names:
         net.layer(name)
         if net.layout(images, name) is None:
             raise LayerError(f"layer {name!r} holds no map of the input; try {net.default_layer(images)!r}.")
     return names
+
+
+def named(layer: Layers) -> tuple[str, ...]:
+    """The names that are given: none, one or several. Raises OptionError for an empty list."""
+    if layer is None or layer == "":
+        return ()
+    if not isinstance(layer, list | tuple):
+        return (layer,)  # type: ignore[return-value]
+    if not layer:
+        raise OptionError("layer=[] names none; give the name of a layer, or None for the default.")
+    return tuple(dict.fromkeys(layer))
 
 
 def _smoothings(given: Any) -> tuple[str, ...]:
@@ -146,7 +155,8 @@ def _plain(net: Net, images: Tensor, target: Target, names: tuple[str, ...]) -> 
 
 
 def _recipe(net: Net, images: Tensor, target: Target, read: Read, recipe: _Recipe, backward: int = 1) -> Heat:
-    found, grids = [], []
+    found = []
+    grids: dict[str, list[tuple[int, ...]]] = {}
     views = _views(images, target) if "tta" in recipe.smoothings else [(images, False)]
     for view, mirrored in views:
         reading = read(view)
@@ -156,7 +166,7 @@ def _recipe(net: Net, images: Tensor, target: Target, read: Read, recipe: _Recip
                 _summed(recipe, acts, grads)
                 for acts, grads in zip(reading.acts[name], reading.grads[name], strict=True)
             ]
-            grids.append((name, [tuple(run.shape[2:]) for run in runs]))
+            grids[name] = [tuple(run.shape[2:]) for run in runs]
             maps.append(torch.stack([enlarge(run, images.shape[2:]) for run in runs]).sum(0))
         fused = recipe.fuse(maps) if recipe.fuse else mean_of_shares(maps) if len(maps) > 1 else maps[0]
         found.append(fused.flip(-1) if mirrored else fused)
@@ -165,7 +175,7 @@ def _recipe(net: Net, images: Tensor, target: Target, read: Read, recipe: _Recip
         spent=passes(len(views), backward * len(views), len(images)),
         layer=", ".join(recipe.names),
         unit="share of each layer's largest value" if len(recipe.names) > 1 else None,
-        warnings=tuple(one for name, shapes in dict(grids).items() for one in _doubts(net, images, name, shapes)),
+        warnings=doubts(net, images, grids),
     )
 
 
@@ -212,12 +222,13 @@ def _set_apart(net: Net, images: Tensor, target: Target, gamma: float, reference
     """Each image's class less `gamma` times the mean of its nearest."""
     number("gamma", gamma)
     whole("references", references, 1)
+    scores = net.scores(images)
+    if not target.layers:
+        target.read(Seen(scores, {}, torch.arange(len(images))))  # refuses what does not exist
     if isinstance(target, Class):
         target = Classes((target.index,) * len(images))
-    scores = net.scores(images)
     if not isinstance(target, Classes) or scores.ndim != 2 or scores.shape[1] < 2:
-        raise MethodError(f"finer-cam sets a class apart from others, and {target} is none; give a class.")
-    target.read(Seen(scores, {}, torch.arange(len(images))))  # refuses a class that does not exist
+        raise MethodError(f"finer-cam sets a class apart from other classes; {target} names none that has others.")
     apart = []
     for index, row in zip(target.indices, scores, strict=True):
         away = (row - row[index]).abs()
@@ -236,8 +247,12 @@ def enlarge(maps: Tensor, spatial: torch.Size) -> Tensor:
     return F.interpolate(maps, size=tuple(spatial), mode=mode, align_corners=False)
 
 
+def doubts(net: Net, images: Tensor, grids: dict[str, list[tuple[int, ...]]]) -> tuple[Warning, ...]:
+    """What makes a CAM at these layers, whose runs have these grids, say less than it seems to."""
+    return tuple(one for name, runs in grids.items() for one in _doubts(net, images, name, runs))
+
+
 def _doubts(net: Net, images: Tensor, name: str, grids: list[tuple[int, ...]]) -> Iterator[Warning]:
-    """What makes a CAM at this layer say less than it seems to."""
     if len(grids) > 1:
         message = f"layer {name!r} runs {len(grids)} times in one pass; the map is the sum over its runs."
         yield Warning("layer-runs-twice", message)

@@ -7,13 +7,14 @@ from torch import Tensor
 
 from sightline.core.errors import LayerError
 
+_SILENT = 1e-3  # cosine under which two maps do not tell a sign
 _MOST_POSITIONS = 4096  # a kernel compares each position with every other: beyond, it takes minutes and gigabytes
 
 
 def first_component(maps: Tensor, towards: Tensor, *, centred: bool = False) -> Tensor:
     """Positions (B, C, *grid) projected on their first singular vector, (B, 1, *grid).
 
-    Its sign, which the mathematics leaves open, is such that it agrees with `towards` (B, 1, *grid).
+    Its sign, which the mathematics leaves open, agrees with `towards` (B, 1, *grid).
     """
     rows = maps.flatten(2).double()  # (B, C, positions)
     if centred:
@@ -54,7 +55,10 @@ def _top(symmetric: Tensor) -> Tensor:
 
 
 def _oriented(projected: Tensor, maps: Tensor, towards: Tensor) -> Tensor:
+    """With the sign that agrees with `towards`; where that says nothing, the one that makes the extremes positive."""
     wanted = towards.flatten(1).double()
-    agrees = (projected * wanted).sum(1, keepdim=True) >= 0
-    signed = torch.where(agrees, projected, -projected)
+    agreement = (projected * wanted).sum(1, keepdim=True)
+    silent = agreement.abs() <= _SILENT * projected.norm(dim=1, keepdim=True) * wanted.norm(dim=1, keepdim=True)
+    sign = torch.where(silent, projected.pow(3).sum(1, keepdim=True), agreement)
+    signed = torch.where(sign >= 0, projected, -projected)
     return signed.view(len(maps), 1, *maps.shape[2:]).to(maps.dtype)

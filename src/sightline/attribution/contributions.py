@@ -70,12 +70,17 @@ def grad_cam_element_wise(acts: Tensor, grads: Tensor) -> Tensor:
 
 def eigen_cam(acts: Tensor, grads: Tensor) -> Tensor:
     """The activations' projection on their first singular vector, not centred (arXiv:2008.00299)."""
-    return first_component(acts, acts.sum(1, keepdim=True))
+    return first_component(acts, _energy(acts))
 
 
 def kpca_cam(acts: Tensor, grads: Tensor) -> Tensor:
     """The first component of the positions under a sigmoid kernel (arXiv:2410.00267)."""
-    return first_kernel_component(acts, acts.sum(1, keepdim=True))
+    return first_kernel_component(acts, _energy(acts))
+
+
+def _energy(acts: Tensor) -> Tensor:
+    """How much goes on at each position, (B, 1, *grid): which way is up, for components that leave it open."""
+    return acts.square().sum(1, keepdim=True)
 
 
 def fem(acts: Tensor, grads: Tensor) -> Tensor:

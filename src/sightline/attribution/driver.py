@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sightline.attribution.cams import Layers, layers_of
+from sightline.attribution.cams import Layers, layers_of, named
 from sightline.attribution.catalog import Explainer, Method, method, methods
 from sightline.core.checks import whole
 from sightline.core.errors import MethodError, OptionError, TargetError, near
@@ -86,7 +86,7 @@ def run(
 
     `watch` sees the heats of sampled and refined methods as they get better.
     """
-    for name in () if layer is None else (layer,) if isinstance(layer, str) else layer:
+    for name in named(layer):
         net.layer(name)
     _check_needs(net, images, bound, layer)
     net.plan = tuple(dict.fromkeys(place for one in bound for place in one.places(net, images, layer)))
@@ -114,10 +114,11 @@ def _show(watch: Watch, name: str, outcome: Outcome, heat: Heat) -> None:
 def _check_needs(net: Net, images: Tensor, bound: Sequence[Bound], layer: Layers) -> None:
     """Refuse a method that needs what this network lacks; of gradients it is found out where they are asked for."""
     for one in bound:
-        needs = one.method.needs - {"gradients"} if layer is None else one.method.needs - {"gradients", "layer"}
-        missing = needs - offered(net, images, layer, needs) if needs else needs
+        given = {"gradients", "layer"} if layer else {"gradients"}
+        missing = one.method.needs - offered(net, images, layer, one.method.needs) if one.method.needs - given else ()
         if missing:
-            why = "; ".join(_lacking(net, images, need, layer) for need in sorted(missing))
+            first = missing & {"gradients", "layer"} or missing  # without these there is nothing to say of the others
+            why = "; ".join(_lacking(net, images, need, layer) for need in sorted(first))
             able = ", ".join(other.id for other in supported(net, images)) or "none of the others"
             raise MethodError(f"{one.method.id} needs {' and '.join(sorted(missing))}: {why}. Possible here: {able}.")
 
@@ -133,6 +134,8 @@ def _lacking(net: Net, images: Tensor, need: str, layer: Layers) -> str:
             f"{layer or net.default_layer(images)!r} these scores depend on the map otherwise (where CAM is defined, "
             "grad-cam is the same map)"
         )
+    if need == "gradients":
+        return "none reaches the input, so the network is a black box"
     return "a map inside the network, which this one does not have"
 
 
@@ -189,8 +192,8 @@ def _doubts(heat: Heat, image: int, bound: Bound) -> Iterator[Warning]:
         yield Warning("not-finite", f"{bound.method.id} gave values that are not finite; calculate in float32.")
     elif not bool(values.any()):
         message = (
-            f"the map is zero everywhere: nothing that {bound.method.id} looks at moves the score{where}, or raises it. "
-            "Try another layer, baseline or method."
+            f"the map is zero everywhere: nothing that {bound.method.id} looks at moves the score{where}, or "
+            "nothing raises it. Try another layer, baseline or method."
         )
         yield Warning("blank-map", message)
     elif bound.method.evidence and speaks_against(values):

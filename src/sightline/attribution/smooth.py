@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sightline.attribution.cams import Layers, enlarge, layers_of, mean_of_shares
+from sightline.attribution.cams import Layers, doubts, enlarge, layers_of, mean_of_shares
 from sightline.attribution.contributions import everywhere
 from sightline.attribution.sampling import clouds, copies, effort
 from sightline.core.heats import Heat
@@ -44,6 +44,7 @@ def smooth_grad_cam_pp(
     tallies = [
         _Tally([[run[i] for run in clean[name]] for name in names], images.shape[2:]) for i in range(len(images))
     ]
+    warnings = doubts(net, images, {name: [tuple(run.shape[2:]) for run in clean[name]] for name in names})
     wanted = list(range(len(images)))
     for count in limit.rounds():
         drawn, rows = copies(around, wanted, count)
@@ -53,7 +54,7 @@ def smooth_grad_cam_pp(
             tallies[i].add([[run[mine] for run in grads[name]] for name in names])
         values, errors = (torch.stack(part) for part in zip(*(tally.read() for tally in tallies), strict=True))
         spent = tuple((tally.count + 1,) * 2 for tally in tallies)
-        heat = Heat(values, errors, spent=spent, layer=", ".join(names))
+        heat = Heat(values, errors, spent=spent, layer=", ".join(names), warnings=warnings)
         yield heat
         wanted = limit.unfinished(heat)
         if not wanted:

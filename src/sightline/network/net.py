@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, TypeVar
@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sightline.core.errors import LayerError, MethodError, NetworkError, TargetError, near
 from sightline.core.heats import Passes, Seen, Warning
@@ -126,7 +127,8 @@ class Net:
 
     def _gradients(self, images: Tensor, rows: Tensor, ask: _Ask, part: slice) -> Reading:
         leaf = self._ready(images[part]).detach().requires_grad_(INPUT in ask.places)
-        with self.packing.hidden(ask.layers), record(ask.layers) as seen, ruled(ask.rule):
+        twice = sdpa_kernel(SDPBackend.MATH) if ask.curvature else nullcontext()  # the fused ones differentiate once
+        with self.packing.hidden(ask.layers), record(ask.layers) as seen, ruled(ask.rule), twice:
             scores = self._answer(leaf.clone())
         finite(scores, "scores", self.module)
         maps = {name: _plain(calls[-1], ask.layouts[name]) for name, calls in seen.items() if calls}

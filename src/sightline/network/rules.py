@@ -159,7 +159,7 @@ class _Ruled(torch.autograd.Function):
 
 @contextmanager
 def ruled(rule: Rule | None) -> Iterator[None]:
-    """What runs inside the block has gradients by the rule. Raises MethodError where there is nothing for it to rule."""
+    """What runs inside the block has gradients by the rule. Raises MethodError where there is nothing to rule."""
     if rule is None:
         yield
         return

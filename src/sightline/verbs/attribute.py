@@ -57,9 +57,11 @@ def attribute(
 
 def asked_for(method: str | Sequence[str] | None) -> list[str] | None:
     """The ids of methods that are asked for; None for the default. Raises OptionError for an empty list."""
-    if not isinstance(method, str | None) and not method:
-        raise OptionError("method=[] names none; give ids of sl.methods(), or None for the default.")
-    return None if method is None else [method] if isinstance(method, str) else list(method)
+    if isinstance(method, list | tuple):
+        if not method:
+            raise OptionError("method=[] names none; give ids of sl.methods(), or None for the default.")
+        return list(method)
+    return None if method is None else [method]  # type: ignore[list-item]
 
 
 def _lend(network: Any, images: Tensor) -> AbstractContextManager[Net]:
