@@ -50,7 +50,7 @@ def ours(case: Case, methods: Sequence[str], **options: Any) -> Contestant:
     """`sl.attribute` for one method, or for several at once. Raises UnavailableError for one that is not there."""
     missing = set(methods) - {method.id for method in sl.methods()}
     if missing:
-        raise UnavailableError(f"there is no method {', '.join(sorted(missing))} yet")
+        raise UnavailableError(f"there is no method {', '.join(sorted(missing))}")
     model = case.model()
     layer = case.layer if any("layer" in one.needs for one in sl.methods() if one.id in methods) else None
 
