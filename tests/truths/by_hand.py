@@ -84,7 +84,7 @@ class Watched(nn.Module):
 
 def noisy_copies(network, images, target=1, **options):
     """The heat, and the noisy copies of each image that the network was shown on the way."""
-    quietly(network, images, target, method="saliency")
+    quietly(network, images, target, **options | {"samples": 1})  # looks the network over first
     network.shown.clear()
     heat = quietly(network, images, target, **options)
     noisy = [image for image in network.shown if not any(torch.equal(image, one) for one in images)]
