@@ -198,7 +198,7 @@ def test_a_map_is_made_once(monkeypatch, tmp_path):
 def test_a_right_map_adds_up_and_points_where_the_dense_one_does():
     case = tiny()
     dense = passes.integral(case.network, case.images, 2)
-    way = passes.Way(case.network, case.images, 2, dense)
+    way = passes.Way(case.network, case.images, 2, dense, "a")
     assert way.right(dense)
     assert not way.right(dense * 1.011)
     assert not way.right(dense + (dense.flip(-1) - dense) * 0.2)
@@ -216,20 +216,24 @@ def test_captums_tries_are_added_up():
 
 def test_our_passes_are_those_of_the_default_rule(recwarn):
     case = tiny()
-    way = passes.Way(case.network, case.images, 2, passes.integral(case.network, case.images, 2))
+    way = passes.Way(case.network, case.images, 2, passes.integral(case.network, case.images, 2), "a")
     spent, right = passes.ours(way)
     assert 25 <= spent <= 200
     assert right
 
 
-def test_a_map_of_ours_that_misses_counts_as_no_gain(monkeypatch):
-    monkeypatch.setattr(passes, "DATA", passes.Path(__file__).parent)
-    monkeypatch.setattr(passes, "ways", lambda: range(9))
-    monkeypatch.setattr(passes, "ours", lambda way: (30, way % 2 == 0))
-    monkeypatch.setattr(passes, "captum", lambda _way: (300, True))
-    (found,) = passes.measure(20)
-    assert (found.ratio.median, found.ratio.low) == (10.0, 0.0)
-    assert "held for 5 of 9 maps of ours, 9 of Captum's" in found.note
+def test_a_map_of_ours_that_misses_counts_as_no_gain_and_captum_is_counted_once(monkeypatch, tmp_path):
+    counted = []
+    monkeypatch.setattr(passes.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(passes, "DATA", tmp_path)
+    monkeypatch.setattr(passes, "ways", lambda: [SimpleNamespace(key=str(i)) for i in range(9)])
+    monkeypatch.setattr(passes, "ours", lambda way: (30, int(way.key) % 2 == 0))
+    monkeypatch.setattr(passes, "captum", lambda way: counted.append(way) or (300, True))
+    for _ in range(2):
+        (found,) = passes.measure(20)
+        assert (found.ratio.median, found.ratio.low) == (10.0, 0.0)
+        assert "held for 5 of 9 maps of ours, 9 of Captum's" in found.note
+    assert len(counted) == 9
 
 
 # Command ----------------------------------------------------------------------------------------------------
