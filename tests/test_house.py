@@ -78,7 +78,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_importing_sightline_loads_nothing_heavy():
-    heavy = "torch", "numpy", "PIL", "matplotlib", "torchvision", "safetensors"
+    heavy = "torch", "numpy", "PIL", "matplotlib", "torchvision", "safetensors", "cv2"
     code = f"import sys, sightline; print([name for name in {heavy} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
