@@ -11,4 +11,4 @@ from sightline.render.save import save_picture
 scene = draw(SHOWN, thing="ball", background="court")
 photos = [sl.Photo(one.change(scene), one.told) for one in SCENARIOS]
 panels = [ex.panel() for ex in sl.explain(sl.load("demo"), photos, "grad-cam", target="ball")]
-save_picture(Path(__file__).with_name("ball.png"), figure_grid([panels[:2], panels[2:]], photo=False))
+save_picture(Path(__file__).with_name("ball.png"), figure_grid([panels[:2], panels[2:]], style="overlay"))

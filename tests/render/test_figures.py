@@ -5,37 +5,11 @@ import re
 import numpy as np
 import pytest
 from matplotlib.text import Text
+from panels import panel, spot, titles
 
 from sightline.core.errors import OptionError
-from sightline.core.heats import Prediction, Warning
 from sightline.render.figure import MARK, blend, figure, figure_grid
 from sightline.render.page import explanation_page
-from sightline.render.panel import Panel
-
-PHOTO = np.full((40, 60, 3), 128, np.uint8)
-
-
-def panel(heat, signed=False, **changes):
-    values = {
-        "photo": PHOTO,
-        "heat": np.asarray(heat, np.float32),
-        "signed": signed,
-        "name": "a <b>photo</b>",
-        "method": "grad-cam",
-        "label": "ball",
-        "unit": "units",
-        "predictions": (Prediction(0, "ball", 0.75, 3.5), Prediction(1, "<script>", 0.25, 2.0)),
-        "marked": (0,),
-        "warnings": (Warning("blank-map", "nothing here"),),
-        "footer": "model  ·  layer",
-    }
-    return Panel(**(values | changes))
-
-
-def spot(value=5.0, shape=(40, 60)):
-    heat = np.zeros(shape, np.float32)
-    heat[10:20, 10:20] = value
-    return heat
 
 
 def test_heat_is_painted_and_the_rest_stays_grey():
@@ -93,9 +67,10 @@ def test_a_blank_map_can_be_drawn():
 
 
 def test_a_grid_has_a_row_for_each_photo_and_a_column_for_each_method():
-    drawn = figure_grid([[panel(spot()), panel(spot(), method="saliency")]] * 3)
-    titles = [axis.get_title() for axis in drawn.axes if axis.get_title()]
-    assert titles == ["a <b>photo</b>", "grad-cam  ·  ball", "saliency  ·  ball"] * 3
+    names = ["first", "second", "third"]
+    drawn = figure_grid([[panel(spot(), name=name), panel(spot(), name=name, method="saliency")] for name in names])
+    methods = ["grad-cam  ·  ball", "saliency  ·  ball"]
+    assert titles(drawn) == [title for name in names for title in (name, *methods)]
 
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.1])
@@ -105,7 +80,7 @@ def test_a_strength_out_of_range_is_refused(alpha):
 
 
 def test_an_unknown_style_and_an_empty_grid_are_refused():
-    with pytest.raises(OptionError, match="'pair', 'overlay'"):
+    with pytest.raises(OptionError, match="'pair', 'overlay', 'contour', 'cut-out', 'signs', 'mask'"):
         figure([panel(spot())], style="pear")
     with pytest.raises(OptionError, match="nothing to draw"):
         figure_grid([])

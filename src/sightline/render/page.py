@@ -101,16 +101,19 @@ def doubts(warnings: Iterable[Warning]) -> str:
     return "".join(paragraph(f"{one.message} [{one.code}]", "doubt") for one in dict.fromkeys(warnings))
 
 
-def explanation_page(panels: Sequence[Panel], provenance: Any) -> str:
-    """A photo's explanations: answers, pictures, warnings, and what is needed to make them again."""
+def explanation_page(panels: Sequence[Panel], provenance: Any, style: str = "pair") -> str:
+    """A photo's explanations: answers, pictures in a style, warnings, and what is needed to make them again."""
     from sightline.render.figure import figure
 
-    first = panels[0]
-    parts = [heading(f"Where the model looks in {first.name}", 1), answers(first.predictions, first.marked)]
+    first, marked = panels[0], [index for panel in panels for index in panel.marked]
+    parts = [heading(f"Where the model looks in {first.name}", 1), answers(first.predictions, marked)]
     for panel in panels:
         parts.append(heading(f"{panel.method}: {panel.label}"))
         parts.append(doubts(panel.warnings))
-        parts.append(image(figure([panel])._repr_png_(), f"{panel.method} for {panel.label}", panel.footer))
+        parts.append(
+            image(figure([panel], style=style)._repr_png_(), f"{panel.method} for {panel.label}", panel.footer)
+        )
     record = escape(json.dumps(provenance, indent=2, ensure_ascii=False))
     parts.append(f"<details><summary>How this was made</summary><pre>{record}</pre></details>")
-    return page(f"{first.name}: {first.label}", parts)
+    labels = ", ".join(dict.fromkeys(panel.label for panel in panels))
+    return page(f"{first.name}: {labels}", parts)

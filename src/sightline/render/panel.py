@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,12 @@ from sightline.core.heats import Prediction, Warning
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A photo (h, w, 3) uint8 and its heat (h, w) in raw `unit`s, NaN where unseen; `marked` classes stand out."""
+    """A photo (h, w, 3) uint8 and its heat (h, w) in raw `unit`s, NaN where unseen; `marked` classes stand out.
+
+    `smooth`: how far the heat was smoothed, sigma in pixels of the input. `region` (h, w), bool: what the map points
+    at, where that is to be outlined. `part`: which half of a signed map the heat is; `scale`: the raw value of the
+    colour bar's end where it is not this panel's own.
+    """
 
     photo: NDArray[Any]
     heat: NDArray[np.float32]
@@ -26,10 +31,16 @@ class Panel:
     marked: tuple[int, ...]
     warnings: tuple[Warning, ...]
     footer: str
+    smooth: float = 0.0
+    region: NDArray[np.bool_] | None = None
+    part: Literal["", "positive", "negative"] = ""
+    scale: float | None = None
 
     @property
     def top(self) -> float:
         """The raw value of the colour bar's end: the 99.5th percentile, lest single pixels hide the rest."""
+        if self.scale is not None:
+            return self.scale
         size = np.abs(self.heat[np.isfinite(self.heat)])
         if not size.size or not size.max() > 0:
             return 0.0
@@ -37,6 +48,20 @@ class Panel:
         return cut if cut > 0 else float(size.max())
 
     @property
+    def bounds(self) -> tuple[float, float]:
+        """The raw values that the colour bar runs from and to."""
+        top = self.top or 1.0
+        return (-top if self.signed and self.part != "positive" else 0.0, 0.0 if self.part == "negative" else top)
+
+    @property
     def clipped(self) -> bool:
         """Whether some values lie beyond the colour bar's end."""
         return bool(np.nanmax(np.abs(self.heat), initial=0.0) > self.top * 1.0001)
+
+    def halves(self) -> tuple[Panel, Panel]:
+        """The positive and the negative part of the map, on one scale."""
+        shared = replace(self, signed=True, scale=self.top)
+        return (
+            replace(shared, heat=np.maximum(self.heat, 0), part="positive"),
+            replace(shared, heat=np.minimum(self.heat, 0), part="negative"),
+        )

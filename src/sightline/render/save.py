@@ -84,8 +84,8 @@ def save_arrays(path: str | os.PathLike[str], arrays: dict[str, NDArray[Any]], p
     write(path, buffer.getvalue())
 
 
-def save_page(path: str | os.PathLike[str], panels: Sequence[Panel], provenance: Any) -> None:
-    """Write one self-contained page of a photo's explanations."""
+def save_page(path: str | os.PathLike[str], panels: Sequence[Panel], provenance: Any, style: str = "pair") -> None:
+    """Write one self-contained page of a photo's explanations, drawn in one of STYLES."""
     from sightline.render.page import explanation_page
 
-    write(path, explanation_page(panels, provenance).encode())
+    write(path, explanation_page(panels, provenance, style).encode())

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-import json
-import math
-import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from sightline.attribution.catalog import method
 from sightline.core.blur import gaussian
 from sightline.core.checks import number
-from sightline.core.errors import OptionError
 from sightline.core.heats import Passes, Prediction, Warning, speaks_against
-from sightline.core.targets import Class, Contrast, Function, Output, Region, Similar, Sum, Target, Unit
+from sightline.core.targets import Target
 from sightline.photos.decode import Photo
 from sightline.photos.geometry import View
+from sightline.photos.localize import BACKGROUND, Bools, Box, By, box_around, localize, stands_out
 from sightline.render.panel import Panel
 from sightline.render.save import save_arrays, save_page, save_picture, suffix_of
+from sightline.render.styles import STEADIED, checked_style
+from sightline.verbs.grids import grid, save_grid
+from sightline.verbs.record import record
+from sightline.verbs.words import describe, indices
 
 if TYPE_CHECKING:
     from sightline.render.figure import Picture
 
+__all__ = ["Comparison", "Explanation", "grid"]
+
 Floats = NDArray[np.float32]
 _SHOWN = 1000  # pixels of a picture's longer side
+_STEADIED = 0.03  # of the input's shorter side: how far regions, lines and cut-outs smooth a map that speckles
 _STEADY = "steadiness: 1 where the output does not depend on the input"
 
 
@@ -41,7 +44,8 @@ class Explanation:
     """Where the model looked in one photo, for one target, by one method.
 
     `values` (C or 1, h, w) are raw and signed, on the network's input grid; `error` their standard error and
-    `gap` the completeness gap, None where they have no meaning; `score` names what was differentiated.
+    `gap` the completeness gap, None where they have no meaning; `score` names what was differentiated; `unit`
+    what a value means, None for what the method's values always mean.
     """
 
     values: Tensor
@@ -61,6 +65,7 @@ class Explanation:
     labels: tuple[str, ...] | None
     photo: Photo
     view: View
+    unit: str | None = None
 
     @cached_property
     def map(self) -> Floats:
@@ -98,59 +103,97 @@ class Explanation:
     @property
     def provenance(self) -> dict[str, Any]:
         """All that is needed to make this result again, as plain values."""
-        packages = ("sightline", "torch", "torchvision", "numpy")
-        return {
-            "model": self.model,
-            "recipe": self.recipe,
-            "photo": self.photo.name,
-            "photo_size": [self.photo.height, self.photo.width],
-            "photo_sha256": self.photo.sha256,
-            "method": self.method,
-            "options": {name: _plain(value) for name, value in self.options.items()},
-            "layer": self.layer,
-            "target": str(self.target),
-            "label": self.label,
-            "score": self.score,
-            "seed": self.seed,
-            "passes": list(self.passes),
-            "gap": self.gap if self.gap is None or math.isfinite(self.gap) else None,
-            "warnings": [{"code": one.code, "message": one.message} for one in self.warnings],
-            "predictions": [_answer(one) for one in self.predictions],
-            "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
-        }
+        return record(self)
 
-    def panel(self, smooth: float | None = None, signed: bool | None = None) -> Panel:
-        """What a picture shows. `smooth`: sigma in input pixels; `signed` None: only where all are negative."""
-        if smooth is not None:
-            number("smooth", smooth)
-        known = method(self.method)
+    def mask(
+        self,
+        by: By = "grabcut",
+        *,
+        foreground: float | None = None,
+        background: float = BACKGROUND,
+        smooth: float | None = None,
+    ) -> Bools:
+        """The one region that the heat points at, (h, w) on the upright photo (arXiv:1312.6034 section 3.2).
+
+        `by`: "grabcut" cuts along the photo's colours, from the heat's pixels above its `foreground` quantile (None:
+        0.95) and those up to its `background` quantile; "threshold" takes those above `foreground` (None: 0.90). Of
+        what was found, the largest connected part. Quantiles are over what the network saw; the rest is never in it.
+        `smooth`: Gaussian sigma in pixels of the network's input; None: 3 % of its shorter side. The same
+        explanation has the same mask. Raises OptionError, and SightlineError where no region stands out: a map
+        that is blank, or the same everywhere.
+        """
+        pixels = np.asarray(self.photo.image())
+        return localize(pixels, self._steady(smooth), by, foreground=foreground, background=background)
+
+    def box(
+        self,
+        by: By = "grabcut",
+        *,
+        foreground: float | None = None,
+        background: float = BACKGROUND,
+        smooth: float | None = None,
+    ) -> Box:
+        """The box around `mask` with the same options: (x0, y0, x1, y1) in pixels of the upright photo, half open."""
+        return box_around(self.mask(by, foreground=foreground, background=background, smooth=smooth))
+
+    def _sigma(self, smooth: float | None) -> float:
+        return _STEADIED * min(self.view.input_size) if smooth is None else smooth
+
+    def _steady(self, smooth: float | None) -> Floats:
+        """The heat that regions are found in, (h, w) on the photo."""
+        return self.view.to_photo(self._lit(False, self._sigma(smooth)).numpy())
+
+    def _lit(self, signs: bool, smooth: float | None) -> Tensor:
+        """What a picture shows of each input pixel: its value, or the heat in it; smoothed."""
         plane = self._plane()
-        negative = known.evidence and speaks_against(plane)
-        signs = negative if signed is None else signed
         if not signs:
-            plane = plane.abs() if known.magnitude else plane.clamp_min(0)
-        if smooth:
-            plane = gaussian(plane.double(), [smooth, smooth]).float()
+            plane = plane.abs() if method(self.method).magnitude else plane.clamp_min(0)
+        if not smooth:
+            return plane
+        number("smooth", smooth)
+        return gaussian(plane.double(), [smooth, smooth]).float()
+
+    def panel(self, smooth: float | None = None, signed: bool | None = None, style: str = "pair") -> Panel:
+        """What a picture shows. `smooth`: sigma in input pixels; `signed` None: only where all are negative."""
+        known = method(self.method)
+        if checked_style(style) in STEADIED:
+            smooth = self._sigma(smooth)
+        negative = known.evidence and speaks_against(self._plane())
+        signs = style == "signs" or (negative if signed is None else signed)
         photo = self.photo.image()
         photo.thumbnail((_SHOWN, _SHOWN))  # a figure is smaller than a camera's photo
-        view = replace(self.view, photo_size=(photo.height, photo.width))
+        shown = replace(self.view, photo_size=(photo.height, photo.width))
         return Panel(
             photo=np.asarray(photo),
-            heat=view.to_photo(plane.numpy()),
+            heat=shown.to_photo(self._lit(signs, smooth).numpy()),
             signed=signs,
             name=self.photo.name or "photo",
             method=self.method,
             label=self.label,
-            unit=_unit(known.unit if self.target.additive else _STEADY, known.magnitude and not signs, smooth),
+            unit=("size of the " if known.magnitude and not signs else "") + self._unit(),
             predictions=self.predictions,
-            marked=tuple(_indices(self.target)),
+            marked=tuple(indices(self.target)),
             warnings=self.warnings,
             footer=self._footer(),
+            smooth=smooth or 0.0,
+            region=self._region(smooth, photo.size) if style == "mask" else None,
         )
+
+    def _unit(self) -> str:
+        """What a value of the map means."""
+        return (self.unit or method(self.method).unit) if self.target.additive else _STEADY
+
+    def _region(self, smooth: float | None, size: tuple[int, int]) -> Bools | None:
+        """The mask at a picture's size (width, height); None where no region stands out."""
+        heat = self._steady(smooth)
+        if not stands_out(heat):
+            return None
+        mask = localize(np.asarray(self.photo.image()), heat)
+        return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
 
     def _footer(self) -> str:
         forward, backward = self.passes
-        scored = f"{self.score} explained" if _indices(self.target) else ""
+        scored = f"{self.score} explained" if indices(self.target) else ""
         parts = [self.model, f"layer {self.layer}" if self.layer else "", scored]
         parts.append(f"{forward} forward, {backward} backward")
         parts.append(f"gap {self.gap:.1%}" if self.gap is not None else "")
@@ -164,26 +207,30 @@ class Explanation:
         signed: bool | None = None,
         style: str = "pair",
     ) -> Picture:
-        """A matplotlib figure: the photo beside its overlay with the top answers ("pair"), or the "overlay" alone.
+        """A matplotlib figure of the map, the top answers in it. Raises OptionError.
 
-        `smooth`: Gaussian sigma in pixels of the network's input, as --smooth; `alpha`: the overlay's strength.
+        `style`: "pair", the photo beside its overlay; "overlay" alone; "contour", lines of equal heat on the photo;
+        "cut-out", what the photo shows where the heat is; "signs", the raw map's positive and negative part; "mask",
+        outline and box of `mask`. `smooth`: Gaussian sigma in pixels of the network's input, as --smooth; None: 3 %
+        of its shorter side for contour, cut-out and mask, else not at all. `alpha`: how much the heat covers, or a
+        cut-out fades.
         """
         from sightline.render.figure import figure
 
-        return figure([self.panel(smooth, signed)], alpha=alpha, style=style)
+        return figure([self.panel(smooth, signed, style)], alpha=alpha, style=style)
 
-    def save(self, path: str | PathLike[str], smooth: float | None = None) -> None:
+    def save(self, path: str | PathLike[str], smooth: float | None = None, *, style: str = "pair") -> None:
         """Write a picture (.png, .jpg, .svg), raw values with provenance (.npz), or a page (.html). Raises SaveError.
 
-        The file is complete or not there.
+        The file is complete or not there. `style`: of its pictures.
         """
         suffix = suffix_of(path)
         if suffix == ".npz":
             save_arrays(path, self.arrays(), self.provenance)
         elif suffix == ".html":
-            save_page(path, [self.panel(smooth)], self.provenance)
+            save_page(path, [self.panel(smooth, style=style)], self.provenance, style)
         else:
-            save_picture(path, self.figure(smooth))
+            save_picture(path, self.figure(smooth, style=style))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What an .npz file holds beside the provenance."""
@@ -213,96 +260,16 @@ class Comparison(Mapping[str, Explanation]):
     def __len__(self) -> int:
         return len(self._explanations)
 
-    def figure(self, smooth: float | None = None, *, alpha: float = 0.85) -> Picture:
-        """The photo and one overlay for each method, side by side."""
-        return grid([self], smooth, alpha=alpha)
+    def figure(self, smooth: float | None = None, *, alpha: float = 0.85, style: str = "pair") -> Picture:
+        """The photo and what each method shows, side by side; `style` as in Explanation.figure."""
+        return grid([self], smooth, alpha=alpha, style=style)
 
-    def save(self, path: str | PathLike[str], smooth: float | None = None) -> None:
+    def save(self, path: str | PathLike[str], smooth: float | None = None, *, style: str = "pair") -> None:
         """As Explanation.save; an .npz file holds each array under "METHOD/NAME"."""
-        suffix = suffix_of(path)
-        each = self._explanations.items()
-        provenance = {name: one.provenance for name, one in each}
-        if suffix == ".npz":
-            arrays = {f"{name}/{key}": array for name, one in each for key, array in one.arrays().items()}
-            save_arrays(path, arrays, provenance)
-        elif suffix == ".html":
-            save_page(path, [one.panel(smooth) for _, one in each], provenance)
-        else:
-            save_picture(path, self.figure(smooth))
+        save_grid([self], path, smooth, style=style)
 
     def _repr_png_(self) -> bytes:
         return self.figure()._repr_png_()
 
     def __repr__(self) -> str:
         return f"Comparison({', '.join(map(repr, self.values()))})"
-
-
-def grid(
-    results: Sequence[Explanation] | Sequence[Comparison], smooth: float | None = None, *, alpha: float = 0.85
-) -> Picture:
-    """One figure of many photos: a row each, with the photo and an overlay for each method."""
-    from sightline.render.figure import figure_grid
-
-    if not isinstance(results, list | tuple):
-        raise OptionError(f"a list of results is needed, not a {type(results).__name__}; use its own .figure().")
-    rows = [list(one.values()) if isinstance(one, Comparison) else [one] for one in results]
-    return figure_grid([[cell.panel(smooth) for cell in row] for row in rows], alpha=alpha)
-
-
-def describe(target: Target, labels: tuple[str, ...] | None) -> str:
-    """A target in words: labels where it names classes."""
-
-    def label(index: int) -> str:
-        return labels[index] if labels and index < len(labels) else f"class {index}"
-
-    match target:
-        case Class(index):
-            return label(index)
-        case Contrast(index, other):
-            return f"{label(index)} rather than {label(other)}"
-        case Sum(parts):
-            words = [f"{_factor(weight)}{describe(part, labels)}" for weight, part in parts]
-            return " ".join(words).removeprefix("+ ")
-        case Unit(layer, channel, at):
-            return f"channel {channel} of {layer}" + (f" at {at}" if at else "")
-        case Output(index, direction):
-            return f"what would {direction} {labels[index] if labels else f'output {index}'}"
-        case Region(_, index):
-            return f"{label(index)} in a region"
-        case Similar():
-            return "likeness to an embedding"
-        case Function(function):
-            return str(getattr(function, "__name__", "a function of the scores")).replace("<lambda>", "a function")
-    return str(target)
-
-
-def _factor(weight: float) -> str:
-    sign, size = ("- " if weight < 0 else "+ "), abs(weight)
-    return sign + (f"{size:g} × " if size != 1 else "")
-
-
-def _indices(target: Target) -> list[int]:
-    """The classes that a target speaks for."""
-    if isinstance(target, Sum):
-        return [index for weight, part in target.parts if weight > 0 for index in _indices(part)]
-    return [target.index] if isinstance(target, Class | Contrast) else []
-
-
-def _unit(unit: str, magnitude: bool, smooth: float | None) -> str:
-    size = "size of the " if magnitude else ""
-    return f"{size}{unit}" + (f", smoothed (σ = {smooth:g} px)" if smooth else "")
-
-
-def _answer(one: Prediction) -> dict[str, Any]:
-    return {"index": one.index, "label": one.label, "probability": one.probability, "score": one.score}
-
-
-def _plain(value: Any) -> Any:
-    """An option as JSON can hold it."""
-    if isinstance(value, torch.Tensor | np.ndarray):
-        return f"array of shape {tuple(value.shape)}"
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return str(value)
-    return value

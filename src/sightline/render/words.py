@@ -1,0 +1,66 @@
+"""What is written around pictures: titles, notes, footers."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+
+from sightline.core.heats import Warning
+from sightline.render.panel import Panel
+
+Row = Sequence[Panel]
+_WIDEST = 48  # letters that fit above a picture
+_HOW_TO_READ = {
+    "cut-out": "The photo shows where the heat is; the rest is faded.",
+    "mask": "Outlined: the region that the map points at, cut along the photo's colours; dashed: its box.",
+}
+
+
+def cut(text: str, letters: int) -> str:
+    """`text` in at most so many letters."""
+    plain = " ".join(text.split())
+    return plain if len(plain) <= letters else plain[: letters - 1] + "…"
+
+
+def title(panel: Panel, *, named: bool, labelled: bool) -> str:
+    """What a picture shows: its photo's name and its target only where nothing else beside it says so."""
+    method = f"{panel.method}, {panel.part}" if panel.part else panel.method
+    room = _WIDEST - len(method)
+    whose = f"{cut(panel.name, max(8, room // 2 - 3))}: " if named else ""
+    return f"{whose}{method}" + (f"  ·  {cut(panel.label, max(8, room - len(whose) - 5))}" if labelled else "")
+
+
+def row_label(row: Row) -> str:
+    """The target that all of a row explains, or nothing."""
+    return row[0].label if all(panel.label == row[0].label for panel in row) else ""
+
+
+def doubts(panels: Row, width: float) -> list[str]:
+    """The warnings, in lines that fit so many inches."""
+    told = dict.fromkeys(_doubt(panels, panel, one) for panel in panels for one in panel.warnings)
+    return [line for one in told for line in textwrap.wrap(f"⚠ {one}", int(width * 14.5), subsequent_indent="   ")]
+
+
+def hints(panels: Row, style: str, width: float) -> list[str]:
+    """How to read what is drawn, in lines that fit so many inches; hatching is explained where it is used."""
+    drawn = style in _HOW_TO_READ and (style != "mask" or any(panel.region is not None for panel in panels))
+    told = [_HOW_TO_READ[style]] if drawn else []
+    alike = all(panel.smooth == panels[0].smooth for panel in panels)
+    smoothed = dict.fromkeys(("" if alike else f", {one.method}", one.smooth) for one in panels if one.smooth)
+    told += [f"Smoothed{whose}: σ = {sigma:g} pixels of the network's input." for whose, sigma in smoothed]
+    if any(not np.isfinite(panel.heat).all() for panel in panels):
+        told.append("Hatched: cut off before the network saw it.")
+    return [line for one in told for line in textwrap.wrap(one, int(width * 15.5))]
+
+
+def _doubt(panels: Row, panel: Panel, one: Warning) -> str:
+    """A warning, with whose it is unless it is everybody's."""
+    shared = all(one in other.warnings for other in panels)
+    return one.message if shared else f"{cut(panel.name, 24)}, {panel.method}: {one.message}"
+
+
+def footer(rows: Sequence[Row]) -> str:
+    """How it was made: all of it for one picture, the model for a grid."""
+    return rows[0][0].footer if len(rows) == len(rows[0]) == 1 else rows[0][0].footer.split("  ·  ")[0]

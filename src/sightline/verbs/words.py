@@ -1,0 +1,44 @@
+"""Targets in words, and the classes that they speak for."""
+
+from __future__ import annotations
+
+from sightline.core.targets import Class, Contrast, Function, Output, Region, Similar, Sum, Target, Unit
+
+
+def describe(target: Target, labels: tuple[str, ...] | None) -> str:
+    """A target in words: labels where it names classes."""
+
+    def label(index: int) -> str:
+        return labels[index] if labels and index < len(labels) else f"class {index}"
+
+    match target:
+        case Class(index):
+            return label(index)
+        case Contrast(index, other):
+            return f"{label(index)} rather than {label(other)}"
+        case Sum(parts):
+            words = [f"{_factor(weight)}{describe(part, labels)}" for weight, part in parts]
+            return " ".join(words).removeprefix("+ ")
+        case Unit(layer, channel, at):
+            return f"channel {channel} of {layer}" + (f" at {at}" if at else "")
+        case Output(index, direction):
+            return f"what would {direction} {labels[index] if labels else f'output {index}'}"
+        case Region(_, index):
+            return f"{label(index)} in a region"
+        case Similar():
+            return "likeness to an embedding"
+        case Function(function):
+            return str(getattr(function, "__name__", "a function of the scores")).replace("<lambda>", "a function")
+    return str(target)
+
+
+def _factor(weight: float) -> str:
+    sign, size = ("- " if weight < 0 else "+ "), abs(weight)
+    return sign + (f"{size:g} × " if size != 1 else "")
+
+
+def indices(target: Target) -> list[int]:
+    """The classes that a target speaks for."""
+    if isinstance(target, Sum):
+        return [index for weight, part in target.parts if weight > 0 for index in indices(part)]
+    return [target.index] if isinstance(target, Class | Contrast) else []
