@@ -1,5 +1,6 @@
 """The command line: exit codes, JSON, files, and errors that help."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from PIL import Image
 
 from sightline.app.cli import main
 from sightline.demo.scenes import draw
+from sightline.render.styles import STYLES
 
 
 @pytest.fixture
@@ -78,6 +80,8 @@ def test_a_broken_photo_is_named_and_the_rest_is_done(photos, capsys):
         (["--model", "demo", "--layer", "layer4"], "no layer named 'layer4'"),
         (["--model", "demo", "--option", "samples"], "KEY=VALUE"),
         (["--model", "demo", "--format", "gif"], "possible: png"),
+        (["--model", "demo", "--style", "outline"], "style='outline'; possible: 'pair', 'overlay', 'contour'"),
+        (["--model", "demo", "--target", "ball", "--target", "mog"], "did you mean 'mug'"),
         (["--model", "demo", "--batch-size", "0"], "1 or more"),
         (["--model", "nets_of_mine:made"], "no 'made'; did you mean 'make'"),
         (["--model", "nets_of_mine:make"], "input_size"),
@@ -107,9 +111,55 @@ def test_a_label_made_of_digits_can_be_forced(photos, capsys):
     assert json.loads(out)["photos"][0]["explanations"][0]["target"] == "Class(index=1)"
 
 
+def test_several_targets_make_one_picture_with_a_row_each(photos, capsys):
+    several = ("--target", "ball", "--target", "4", "--target", "ball")
+    arguments = ("--model", "demo", "--method", "grad-cam,saliency", *several, "--style", "contour", "--out", "maps")
+    status, out, _ = run(capsys, "explain", "court.png", *arguments)
+    assert status == 0
+    assert "explained: ball, mug, by grad-cam, saliency" in out
+    assert [path.name for path in (photos / "maps").iterdir()] == ["court.png"]
+    one = ("--model", "demo", "--method", "grad-cam,saliency", "--target", "ball", "--style", "contour")
+    run(capsys, "explain", "court.png", *one, "--out", "one")
+    rows, row = (len(np.asarray(Image.open(photos / folder / "court.png"))) for folder in ("maps", "one"))
+    assert rows > 1.7 * row
+
+
+def test_several_targets_are_told_apart_in_files_of_every_kind(photos, capsys):
+    (photos / "labels.txt").write_text("crane\ncrane\ntwo\n")
+    options = [f"--model-option={one}" for one in ("input_size=64", "mean=0.5", "std=0.5", "labels=labels.txt")]
+    several = ("--target", "0", "--target", "1", "--target", "two", "--format", "npz,html,svg", "--json")
+    status, out, _ = run(capsys, "explain", "court.png", "--model", "nets_of_mine:make", *options, *several)
+    assert status == 0
+    document = json.loads(out)["photos"][0]
+    assert [one["target"] for one in document["explanations"]] == [f"Class(index={i})" for i in range(3)]
+    with np.load(photos / "sightline-out" / "court.npz", allow_pickle=False) as saved:
+        provenance = json.loads(str(saved["provenance"]))
+        names = ["crane/grad-cam", "crane (2)/grad-cam", "two/grad-cam"]
+        assert list(provenance) == names
+        assert [provenance[name]["target"] for name in names] == [f"Class(index={i})" for i in range(3)]
+        assert not np.array_equal(saved[f"{names[0]}/values"], saved[f"{names[1]}/values"])
+    assert (photos / "sightline-out" / "court.html").read_text().count("<img") == 3
+
+
+def test_one_target_is_saved_as_before(photos, capsys):
+    run(capsys, "explain", "court.png", "--model", "demo", "--target", "ball", "--format", "npz")
+    with np.load(photos / "sightline-out" / "court.npz") as saved:
+        assert set(saved) == {"values", "map", "heatmap", "provenance"}
+    run(capsys, "explain", "court.png", "--model", "demo", "--method", "grad-cam,saliency", "--format", "npz")
+    with np.load(photos / "sightline-out" / "court.npz") as saved:
+        assert "saliency/map" in saved
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_every_style_can_be_asked_for(photos, capsys, style):
+    status, _, err = run(capsys, "explain", "court.png", "--model", "demo", "--style", style)
+    assert (status, err) == (0, "")
+    assert (photos / "sightline-out" / "court.png").is_file()
+
+
 def test_methods_and_models_are_listed(photos, capsys):
     _, out, _ = run(capsys, "methods", "--json")
-    assert {"id": "grad-cam", "needs": ["gradients", "layer"]}.items() <= json.loads(out)[-1].items()
+    assert ("grad-cam", ["gradients", "layer"]) in [(one["id"], one["needs"]) for one in json.loads(out)]
     _, out, _ = run(capsys, "methods")
     assert "integrated-gradients" in out
     assert "tolerance=0.01" in out
@@ -225,3 +275,26 @@ def test_a_network_that_fails_on_the_photo_says_what_it_was_given(photos, capsys
     assert status == 2
     assert "Sequential raised this for images (1, 3, 8, 8); is that its input size?" in err
     assert len(err.splitlines()) == 1
+
+
+def test_an_interrupt_keeps_the_targets_that_were_done(photos, capsys, monkeypatch):
+    import sightline as sl
+
+    explain, asked = sl.explain, []
+
+    def interrupted(*arguments, target, progress, **options):
+        asked.append(target)
+        found = explain(*arguments, target=target, progress=progress, **options)
+        if target == "mug":  # as a run ends that was stopped on its first photo
+            stop = sl.Warning("interrupted", "stopped")
+            return [dataclasses.replace(found[0], warnings=(stop,))]
+        return found
+
+    monkeypatch.setattr(sl, "explain", interrupted)
+    several = ("--target", "ball", "--target", "mug", "--target", "duck")
+    status, out, _ = run(capsys, "explain", "court.png", "grass.png", "--model", "demo", *several, "--out", "maps")
+    assert status == 130
+    assert asked == ["ball", "mug"]
+    assert "explained: ball, mug, by grad-cam" in out
+    assert "explained: ball, by grad-cam" in out
+    assert sorted(path.name for path in (photos / "maps").iterdir()) == ["court.png", "grass.png"]

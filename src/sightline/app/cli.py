@@ -13,12 +13,14 @@ from typing import TypeAlias
 from sightline import __version__
 from sightline.app import commands
 from sightline.core.errors import SightlineError, SightlineWarning
+from sightline.render.styles import STYLES
 
 _EPILOG = """examples:
   sightline demo                                         the whole story, on a model that comes along
   sightline explain dog.jpg                              where torchvision's ResNet-50 looks
   sightline explain *.jpg --method grad-cam,saliency     several photos, several methods
   sightline explain dog.jpg --target "tabby"             why not a cat?
+  sightline explain dog.jpg --target beagle --target 281 --style contour     a row for each target
   sightline explain x.png --model my_package.nets:make --model-option input_size=192 --model-option mean=0.5
 
 exit status: 0 done, 1 some photos failed (each is named, the rest are done), 2 the request was wrong
@@ -91,12 +93,17 @@ def _explain(verbs: Verbs) -> None:
     command.add_argument("--method", metavar="ID,ID", help="one or more of `sightline methods`; default: grad-cam")
     command.add_argument(
         "--target",
+        action="append",
         metavar="T",
-        help="a class index, or a label (label:3 forces a label); default: the predicted class",
+        help="a class index, or a label (label:3 forces a label); default: the predicted class; given several times, "
+        "each target is a row of the picture",
     )
     command.add_argument("--layer", metavar="L", help="what layer methods read; default: the last map that counts")
     command.add_argument(
         "--smooth", type=float, metavar="SIGMA", help="smooth the picture (not the values), in pixels of the input"
+    )
+    command.add_argument(
+        "--style", default="pair", metavar="S", help=f"how to draw it: {', '.join(STYLES)}; default: pair"
     )
     command.add_argument(
         "--format", default="png", metavar="F,F", help="png, jpg, svg, html (a page), npz (raw values); default: png"

@@ -4,57 +4,63 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 import sightline as sl
+from sightline.app import show
 from sightline.core.errors import OptionError, PhotoError
+from sightline.render.styles import checked_style
 
-_BOLD, _PLAIN = "\033[1m", "\033[0m"
 FORMATS = ("png", "jpg", "svg", "html", "npz")
 
 
 def explain(given: argparse.Namespace) -> int:
     """Pictures of where the model looks in each photo."""
-    suffixes = _formats(given.format)
-    options = _pairs(given.option, "--option")
-    methods = _listed(given.method) if given.method else None
+    from sightline.verbs.grids import save_grid
+
+    suffixes, style, options = _formats(given.format), checked_style(given.style), _pairs(given.option, "--option")
     goals = _goals(given.photos, given.out, suffixes)
     model = _model(given)
+    asked = {"method": _listed(given.method) if given.method else None, "layer": given.layer, "seed": given.seed}
     photos, records, stopped = _Photos(given.photos, model), [], False
     with _progress(given.json) as progress:
+        ask = partial(sl.explain, model, progress=progress, **asked, **options)
         for group in photos:
-            found = sl.explain(
-                model,
-                [photo for _, photo in group],
-                method=methods,
-                target=_target(given.target),
-                layer=given.layer,
-                seed=given.seed,
-                progress=progress,
-                **options,
-            )
-            for (i, _), result in zip(group, found, strict=False):
+            for (i, _), results in zip(group, _by_target(ask, group, given.target), strict=False):
                 for goal in goals[i]:
-                    result.save(goal, smooth=given.smooth)
-                records.append(_record(given.photos[i], result, goals[i]))
+                    save_grid(results, goal, given.smooth, style=style)
+                records.append(show.record(given.photos[i], results, goals[i]))
                 if not given.json:
-                    _tell(given.photos[i], result, goals[i])
-                stopped = stopped or any(one.interrupted for one in _each(result))
+                    show.tell(given.photos[i], results, goals[i])
+                stopped = stopped or any(one.interrupted for one in show.each(results))
             if stopped:
                 break
     if given.json:
-        _print_json({"photos": records, "failed": photos.failed})
+        show.print_json({"photos": records, "failed": photos.failed})
     if stopped:
         raise KeyboardInterrupt
-    return _complain(photos.failed, given.json)
+    return show.complain(photos.failed, given.json)
+
+
+def _by_target(
+    ask: Callable[..., list[Any]], group: list[tuple[int, sl.Photo]], targets: list[str] | None
+) -> list[list[Any]]:
+    """For each photo of a group its result for each target, as far as the user let it go."""
+    by_target: list[list[Any]] = []
+    wanted: list[str | None] = list(dict.fromkeys(targets)) if targets else [None]
+    for target in wanted:
+        by_target.append(ask([photo for _, photo in group], target=_target(target)))
+        if any(one.interrupted for one in show.each(by_target[-1])):
+            break
+    return [[found[i] for found in by_target if i < len(found)] for i in range(len(by_target[0]))]
 
 
 def predict(given: argparse.Namespace) -> int:
@@ -69,13 +75,13 @@ def predict(given: argparse.Namespace) -> int:
             print(f"warning [{warning.code}]: {warning.message}")
     for group in photos:
         for (i, _), found in zip(group, sl.predict(model, [p for _, p in group], top=given.top), strict=True):
-            rows.append({"photo": _text(given.photos[i]), "predictions": list(map(asdict, found))})
+            rows.append({"photo": show.text(given.photos[i]), "predictions": list(map(asdict, found))})
             if not given.json:
-                print("\n".join([_bold(given.photos[i]), *_answers(found)]))
+                print("\n".join([show.bold(given.photos[i]), *show.answers(found)]))
     if given.json:
         doubts = [{"code": one.code, "message": one.message} for one in model.warnings]
-        _print_json({"model": model.source, "photos": rows, "warnings": doubts, "failed": photos.failed})
-    return _complain(photos.failed, given.json)
+        show.print_json({"model": model.source, "photos": rows, "warnings": doubts, "failed": photos.failed})
+    return show.complain(photos.failed, given.json)
 
 
 def demo(given: argparse.Namespace) -> int:
@@ -85,7 +91,7 @@ def demo(given: argparse.Namespace) -> int:
     with _progress(given.json) as progress:
         story = tell(given.out, progress)
     if given.json:
-        _print_json(story.record())
+        show.print_json(story.record())
     else:
         print("\n".join(story.lines()))
     return 0
@@ -95,19 +101,18 @@ def methods(given: argparse.Namespace) -> int:
     """The catalog."""
     if given.json:
         keys = ("id", "family", "paper", "cost")
-        _print_json([
-            {key: getattr(one, key) for key in keys} | {"needs": sorted(one.needs), "options": _shown(one.options)}
-            for one in sl.methods()
-        ])  # fmt: skip
+        more = [{"needs": sorted(one.needs), "options": show.plain(one.options)} for one in sl.methods()]
+        facts = [{key: getattr(one, key) for key in keys} for one in sl.methods()]
+        show.print_json([about | rest for about, rest in zip(facts, more, strict=True)])
         return 0
     rows = [
         (one.id, one.family, one.paper, ", ".join(sorted(one.needs)) or "nothing", one.cost) for one in sl.methods()
     ]
-    _print_table(("method", "family", "paper", "needs", "cost for one photo"), rows)
+    show.print_table(("method", "family", "paper", "needs", "cost for one photo"), rows)
     print("\noptions, given as --option KEY=VALUE:")
     for one in sl.methods():
         if one.options:
-            print(f"  {one.id:22}" + "  ".join(f"{key}={value}" for key, value in _shown(one.options).items()))
+            print(f"  {one.id:22}" + "  ".join(f"{key}={value}" for key, value in show.plain(one.options).items()))
     return 0
 
 
@@ -118,12 +123,14 @@ def models(given: argparse.Namespace) -> int:
     listed = {name: at_hand(name) for name in names()}
     if given.json:
         rows = [{"model": "demo", "at_hand": True}]
-        _print_json(rows + [{"model": f"torchvision/{name}", "at_hand": here} for name, here in listed.items()])
+        show.print_json(rows + [{"model": f"torchvision/{name}", "at_hand": here} for name, here in listed.items()])
         return 0
-    print(f"{_bold('demo')}   the embedded model: drawn scenes, no download\n")
-    print(f"{_bold('package.module:factory')}   your own: a function that returns a network, or a sightline Model\n")
-    print(f"{_bold('torchvision/NAME')}   * weights at hand; the others are fetched when first used")
-    print("\n".join(_columns([f"{'*' if here else ' '} {name}" for name, here in listed.items()])))
+    print(f"{show.bold('demo')}   the embedded model: drawn scenes, no download\n")
+    print(
+        f"{show.bold('package.module:factory')}   your own: a function that returns a network, or a sightline Model\n"
+    )
+    print(f"{show.bold('torchvision/NAME')}   * weights at hand; the others are fetched when first used")
+    print("\n".join(show.columns([f"{'*' if here else ' '} {name}" for name, here in listed.items()])))
     return 0
 
 
@@ -195,7 +202,7 @@ class _Photos:
                 self._model.geometry.view(photo.height, photo.width)
                 group.append((i, photo))
             except PhotoError as error:
-                self.failed.append({"photo": _text(path), "error": _text(str(error))})
+                self.failed.append({"photo": show.text(path), "error": show.text(str(error))})
             if len(group) == self._model.at_once:
                 yield group
                 group = []
@@ -208,7 +215,7 @@ def _goals(paths: Sequence[str], out: Path, suffixes: Sequence[str]) -> list[lis
     taken: set[str] = set()
     goals = []
     for path in paths:
-        stem, number = _text(Path(path).stem) or "photo", 1
+        stem, number = show.text(Path(path).stem) or "photo", 1
         name = stem
         while name.casefold() in taken:
             number += 1
@@ -222,18 +229,6 @@ def _goals(paths: Sequence[str], out: Path, suffixes: Sequence[str]) -> list[lis
     return goals
 
 
-def _text(name: str) -> str:
-    """A file name that can be printed, also when its bytes are no text."""
-    return name.encode("utf-8", "replace").decode()
-
-
-def _complain(failed: Sequence[dict[str, str]], quiet: bool) -> int:
-    for one in () if quiet else failed:
-        name = "" if one["photo"] in one["error"] else f"{one['photo']}: "
-        print(f"sightline: {name}{one['error']}", file=sys.stderr)
-    return 1 if failed else 0
-
-
 def _listed(text: str) -> list[str]:
     """Names between commas."""
     return [one.strip() for one in text.split(",") if one.strip()]
@@ -244,57 +239,3 @@ def _progress(quiet: bool) -> Iterator[Any]:
     """Counts passes on a terminal."""
     with tqdm(unit=" passes", disable=quiet or not sys.stderr.isatty(), leave=False, desc="looking") as bar:
         yield bar.update
-
-
-def _each(result: Any) -> list[sl.Explanation]:
-    return list(result.values()) if isinstance(result, sl.Comparison) else [result]
-
-
-def _record(path: str, result: Any, files: Sequence[Path]) -> dict[str, Any]:
-    explanations = [one.provenance for one in _each(result)]
-    return {"photo": _text(path), "explanations": explanations, "files": list(map(str, files))}
-
-
-def _tell(path: str, result: Any, files: Sequence[Path]) -> None:
-    each = _each(result)
-    print(_bold(path))
-    marked = {getattr(each[0].target, "index", None)}
-    print("\n".join(_answers(each[0].predictions, marked)))
-    print(f"  explained: {each[0].label}, by {', '.join(one.method for one in each)}")
-    for warning in dict.fromkeys(warning for one in each for warning in one.warnings):
-        print(f"  warning [{warning.code}]: {warning.message}")
-    print(f"  written: {', '.join(map(str, files))}")
-
-
-def _answers(predictions: Iterable[sl.Prediction], marked: Iterable[int | None] = ()) -> Iterator[str]:
-    for one in predictions:
-        number = f"{one.probability:7.1%}" if one.probability is not None else f"{one.score:9.4g}"
-        yield f"  {'>' if one.index in marked else ' '}{number}  {one.index:4}  {one.label}"
-
-
-def _bold(text: str) -> str:
-    return f"{_BOLD}{_text(text)}{_PLAIN}" if sys.stdout.isatty() else _text(text)
-
-
-def _shown(options: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: value if isinstance(value, int | float | str | None) else str(value) for key, value in options.items()
-    }
-
-
-def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    print(_bold("  ".join(cell.ljust(width) for cell, width in zip(head, widths, strict=True))))
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _columns(cells: Sequence[str], width: int = 100) -> Iterator[str]:
-    each = max(map(len, cells)) + 2
-    count = max(1, width // each)
-    for start in range(0, len(cells), count):
-        yield "".join(cell.ljust(each) for cell in cells[start : start + count]).rstrip()
