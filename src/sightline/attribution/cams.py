@@ -15,8 +15,9 @@ from sightline.attribution.gradients import saliency
 from sightline.core.checks import number, whole
 from sightline.core.errors import LayerError, MethodError, OptionError
 from sightline.core.heats import Heat, Seen, Warning
-from sightline.core.targets import Class, Classes, Region, Sum, Target, Unit, targets_of
-from sightline.network.net import Net, Reading, passes
+from sightline.core.targets import Class, Classes, PerImage, Sum, Target, Unit, targets_of
+from sightline.network.net import Net, passes
+from sightline.network.reading import Reading
 from sightline.network.rules import rule_of
 
 Layers = str | Sequence[str] | None
@@ -57,7 +58,7 @@ def refine_cam(net: Net, images: Tensor, target: Target, *, layer: Layers = None
     (B, 1, *spatial) in [0, 1]. `layer`: None takes the last map of each of the last three sizes of maps.
     """
     names = layers_of(net, images, layer or net.stages(images))
-    recipe = _Recipe(grad_cam_pp, names, _smoothings(smoothing), product)
+    recipe = _Recipe(grad_cam_pp, names, _smoothings(smoothing), product, rectified=True)
     return replace(_recipe(net, images, target, _plain(net, images, target, names), recipe), unit=None)
 
 
@@ -104,10 +105,12 @@ def finer_cam(
 
 def guided_grad_cam(net: Net, images: Tensor, target: Target, *, layer: Layers = None, smoothing: Any = None) -> Heat:
     """Guided backpropagation times the enlarged, rectified Grad-CAM, (B, C, *spatial) (arXiv:1610.02391)."""
-    coarse = cam_map(net, images, target, layer=layer, smoothing=smoothing)
+    names = layers_of(net, images, layer)
+    recipe = _Recipe(grad_cam, names, _smoothings(smoothing), rectified=True)
+    coarse = _recipe(net, images, target, _plain(net, images, target, names), recipe)
     fine = saliency(net, images, target, rule="guided")
     spent = tuple((forward + 1, backward + 1) for forward, backward in coarse.spent)
-    return replace(coarse, values=fine.values * coarse.values.clamp_min(0), spent=spent, unit=None)
+    return replace(coarse, values=fine.values * coarse.values, spent=spent, unit=None)
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ class _Recipe:
     names: tuple[str, ...]
     smoothings: tuple[str, ...]
     fuse: Fusion | None = None
+    rectified: bool = False
 
 
 def layers_of(net: Net, images: Tensor, layer: Layers) -> tuple[str, ...]:
@@ -155,11 +159,14 @@ def _plain(net: Net, images: Tensor, target: Target, names: tuple[str, ...]) -> 
 
 
 def _recipe(net: Net, images: Tensor, target: Target, read: Read, recipe: _Recipe, backward: int = 1) -> Heat:
-    found = []
+    found, dense = [], False
     grids: dict[str, list[tuple[int, ...]]] = {}
-    views = _views(images, target) if "tta" in recipe.smoothings else [(images, False)]
+    views = _views(images) if "tta" in recipe.smoothings else [(images, False)]
     for view, mirrored in views:
+        if mirrored and _placed(target, dense):
+            continue
         reading = read(view)
+        dense = reading.scores.ndim > 2
         maps = []
         for name in recipe.names:
             runs = [
@@ -172,18 +179,23 @@ def _recipe(net: Net, images: Tensor, target: Target, read: Read, recipe: _Recip
         found.append(fused.flip(-1) if mirrored else fused)
     return Heat(
         torch.stack(found).mean(0),
-        spent=passes(len(views), backward * len(views), len(images)),
+        spent=passes(len(found), backward * len(found), len(images)),
         layer=", ".join(recipe.names),
-        unit="share of each layer's largest value" if len(recipe.names) > 1 else None,
+        unit=unit_of(recipe.names),
         warnings=doubts(net, images, grids),
     )
 
 
 def _summed(recipe: _Recipe, acts: Tensor, grads: Tensor) -> Tensor:
-    contributions = recipe.contribution(acts, grads)
-    if "principal" in recipe.smoothings and contributions.shape[1] > 1:
-        return principal(contributions)
-    return contributions.sum(1, keepdim=True)
+    each = recipe.contribution(acts, grads)
+    smoothed = "principal" in recipe.smoothings and each.shape[1] > 1
+    whole = principal(each) if smoothed else each.sum(1, keepdim=True)
+    return whole.clamp_min(0) if recipe.rectified else whole
+
+
+def unit_of(names: tuple[str, ...]) -> str | None:
+    """The unit of several layers' maps taken together; None for one, whose method knows it."""
+    return "share of each layer's largest value" if len(names) > 1 else None
 
 
 def mean_of_shares(maps: list[Tensor]) -> Tensor:
@@ -192,8 +204,8 @@ def mean_of_shares(maps: list[Tensor]) -> Tensor:
 
 
 def product(maps: list[Tensor]) -> Tensor:
-    """The product of maps (B, 1, *spatial), each rectified and over its maximum."""
-    return torch.stack([_shares(one.clamp_min(0), one.clamp_min(0)) for one in maps]).prod(0)
+    """The product of rectified maps (B, 1, *spatial), each over its maximum."""
+    return torch.stack([_shares(one, one) for one in maps]).prod(0)
 
 
 def _shares(size: Tensor, of: Tensor) -> Tensor:
@@ -201,21 +213,23 @@ def _shares(size: Tensor, of: Tensor) -> Tensor:
     return of / torch.where(top > 0, top, torch.ones_like(top))
 
 
-def _views(images: Tensor, target: Target) -> list[tuple[Tensor, bool]]:
-    """Views of the images, and whether they are mirrored, which a target that names a place does not allow."""
-    mirrored = [False] if _placed(target) else [False, True]
-    factors = (1.0, 0.9, 1.1)  # the first view is the images themselves, whose pass is shared
-    views = [(images if factor == 1 else images * factor, False) for factor in factors]
-    return views + [(view.flip(-1), True) for view, _ in views if True in mirrored]
+def _views(images: Tensor) -> list[tuple[Tensor, bool]]:
+    """Six views of the images, and whether they are mirrored; the first is the images, whose pass is shared."""
+    plain = [images, images * 0.9, images * 1.1]
+    return [(view, False) for view in plain] + [(view.flip(-1), True) for view in plain]
 
 
-def _placed(target: Target) -> bool:
-    if isinstance(target, Sum):
-        return any(_placed(part) for _, part in target.parts)
-    inner = getattr(target, "targets", ())
-    return (
-        isinstance(target, Region) or (isinstance(target, Unit) and target.at is not None) or any(map(_placed, inner))
-    )
+def _placed(target: Target, dense: bool) -> bool:
+    """Whether a target means a place, which a mirror would move; of a `dense` output most do, or may."""
+    match target:
+        case Sum(parts):
+            return any(_placed(part, dense) for _, part in parts)
+        case PerImage(targets):
+            return any(_placed(part, dense) for part in targets)
+        case Unit(_, _, at):
+            return at is not None
+        case _:
+            return dense
 
 
 def _set_apart(net: Net, images: Tensor, target: Target, gamma: float, references: int) -> Target:

@@ -17,7 +17,8 @@ from sightline.core.checks import whole
 from sightline.core.errors import MethodError, OptionError, TargetError, near
 from sightline.core.heats import Heat, Warning, speaks_against
 from sightline.core.targets import Classes, Output, Predicted, Target
-from sightline.network.net import INPUT, Net
+from sightline.network.net import Net
+from sightline.network.reading import INPUT
 from sightline.network.rules import described, only_relus
 
 Watch = Callable[[str, "Outcome"], object]

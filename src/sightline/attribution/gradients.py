@@ -12,7 +12,8 @@ from sightline.attribution.sampling import clouds, copies, effort
 from sightline.core.errors import MethodError
 from sightline.core.heats import Heat
 from sightline.core.targets import Target
-from sightline.network.net import INPUT, Net, passes
+from sightline.network.net import Net, passes
+from sightline.network.reading import INPUT
 from sightline.network.rules import rule_of
 from sightline.stats.running import RunningMean
 
@@ -87,6 +88,7 @@ def noisy_gradient(
     limit, around = effort(samples, precision, seconds), clouds(images, noise, seed)
     found = [statistic() for _ in images]
     wanted, place = list(range(len(images))), wrt or INPUT
+    net.prepare(images, wrt)
     for count in limit.rounds():
         drawn, rows = copies(around, wanted, count)
         slopes = total(net.gradients(drawn, target, (place,), rows=rows).grads[place])

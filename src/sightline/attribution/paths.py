@@ -15,7 +15,8 @@ from sightline.attribution.gradients import additive
 from sightline.core.checks import number, whole
 from sightline.core.heats import Heat
 from sightline.core.targets import Target
-from sightline.network.net import INPUT, Net
+from sightline.network.net import Net
+from sightline.network.reading import INPUT
 
 _FIRST = 24  # segments to start from: from fewer, a signed sum can cancel before the map is right
 _AT_ONCE = 8  # segments bisected in one round

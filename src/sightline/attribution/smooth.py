@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sightline.attribution.cams import Layers, doubts, enlarge, layers_of, mean_of_shares
+from sightline.attribution.cams import Layers, doubts, enlarge, layers_of, mean_of_shares, unit_of
 from sightline.attribution.contributions import everywhere
 from sightline.attribution.sampling import clouds, copies, effort
 from sightline.core.heats import Heat
@@ -52,9 +52,11 @@ def smooth_grad_cam_pp(
         for place, i in enumerate(wanted):
             mine = slice(place * count, (place + 1) * count)
             tallies[i].add([[run[mine] for run in grads[name]] for name in names])
-        values, errors = (torch.stack(part) for part in zip(*(tally.read() for tally in tallies), strict=True))
+        values, errors = (
+            torch.stack(part).to(images) for part in zip(*(tally.read() for tally in tallies), strict=True)
+        )
         spent = tuple((tally.count + 1,) * 2 for tally in tallies)
-        heat = Heat(values, errors, spent=spent, layer=", ".join(names), warnings=warnings)
+        heat = Heat(values, errors, spent=spent, layer=", ".join(names), unit=unit_of(names), warnings=warnings)
         yield heat
         wanted = limit.unfinished(heat)
         if not wanted:
@@ -67,17 +69,21 @@ class _Tally:
     def __init__(self, acts: Runs, spatial: torch.Size) -> None:
         self.count = 0
         self._acts, self._spatial = acts, spatial
+        self._room = 1  # samples that a block takes, which doubles when there are too many blocks
         self._blocks: list[tuple[int, Runs]] = []
 
     def add(self, grads: Runs) -> None:
         """Take in the gradients (n, C, *grid) of n copies."""
-        copies_now = len(grads[0][0])
-        self.count += copies_now
-        for j in range(copies_now):
-            powers = [[torch.stack([run[j], run[j] ** 2, run[j] ** 3]) for run in runs] for runs in grads]
-            self._blocks.append((1, powers))
-        while len(self._blocks) > _BLOCKS:
-            self._blocks = [_merged(*self._blocks[at : at + 2]) for at in range(0, len(self._blocks), 2)]
+        for j in range(len(grads[0][0])):
+            self.count += 1
+            one = (1, [[_powers(run[j].double()) for run in runs] for runs in grads])
+            if self._blocks and self._blocks[-1][0] < self._room:
+                self._blocks[-1] = _merged(self._blocks[-1], one)
+            else:
+                self._blocks.append(one)
+            if len(self._blocks) > _BLOCKS:
+                self._room *= 2
+                self._blocks = [_merged(*self._blocks[at : at + 2]) for at in range(0, len(self._blocks), 2)]
 
     def read(self) -> tuple[Tensor, Tensor]:
         """The map and its jackknife error, both (1, *spatial); the error is infinite for a single sample."""
@@ -94,11 +100,15 @@ class _Tally:
         maps = []
         for acts, powers in zip(self._acts, sums, strict=True):
             layer_maps = [
-                enlarge(_map_of(act, *(power / count))[None], self._spatial)
+                enlarge(_map_of(act.double(), *(power / count))[None], self._spatial)
                 for act, power in zip(acts, powers, strict=True)
             ]
             maps.append(torch.stack(layer_maps).sum(0))
         return (mean_of_shares(maps) if len(maps) > 1 else maps[0])[0]
+
+
+def _powers(slopes: Tensor) -> Tensor:
+    return torch.stack([slopes, slopes**2, slopes**3])
 
 
 def _map_of(acts: Tensor, first: Tensor, second: Tensor, third: Tensor) -> Tensor:

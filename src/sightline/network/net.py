@@ -2,59 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, TypeVar
-from weakref import WeakKeyDictionary
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sightline.core.errors import LayerError, MethodError, NetworkError, TargetError, near
-from sightline.core.heats import Passes, Seen, Warning
+from sightline.core.errors import LayerError, NetworkError, near
+from sightline.core.heats import Passes, Warning
 from sightline.core.targets import Function, Target
-from sightline.network.hooks import borrow, device_of, differentiate, dtype_of, record, told
+from sightline.network.facts import Facts
+from sightline.network.hooks import borrow, device_of, dtype_of, record, told
 from sightline.network.layouts import Layout
 from sightline.network.packing import Packing
+from sightline.network.reading import INPUT, Ask, Reading, joined, read
 from sightline.network.readout import Readout, StaleReadoutError, finite, read_off, scores_of
 from sightline.network.rules import Rule, ruled
 from sightline.network.trace import Trace, mixture, trace
 
 _FLAT = 1e-4  # share of the largest gradient by which those of a linear head may differ
-INPUT = ""  # the place that is the network's input; other places are layers
-Found = TypeVar("Found")
 Part = TypeVar("Part")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """One pass over images, forward and back.
-
-    `score`: (N,) of the target; `scores`: (N, K, ...) of the network; `acts` and `grads`: for each place what was
-    there and the score's gradient, a pair of (N, C, *spatial) for each time the layer ran; `bends`: the score's
-    second derivative times the activations, likewise, if asked for.
-    """
-
-    score: Tensor
-    scores: Tensor
-    acts: dict[str, tuple[Tensor, ...]]
-    grads: dict[str, tuple[Tensor, ...]]
-    bends: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ask:
-    """What a pass is to show: the target's slope at the places, and how their layers are laid out."""
-
-    target: Target
-    places: tuple[str, ...]
-    layers: dict[str, nn.Module]
-    layouts: dict[str, Layout | None]
-    rule: Rule | None
-    curvature: bool
 
 
 @dataclass(eq=False)
@@ -82,16 +53,23 @@ class Net:
         with torch.no_grad():
             return self._answer(self._ready(images[part]).clone())
 
-    def _answer(self, images: Tensor) -> Tensor:
-        """The scores; a readout that the network has outgrown is found out anew."""
+    def _answer(self, images: Tensor, seen: Mapping[str, list[Tensor]] | None = None) -> Tensor:
+        """The scores. A readout that the network has outgrown is found out anew, and so are weights folded in vain.
+
+        `seen` is what hooks collect on the way; of a pass that has to be made again nothing stays in it.
+        """
         try:
             with told(self.module, images):
                 scores = scores_of(self.module, images, self.readout)
-                return scores_of(self.module, images, self.readout) if self.packing.mistaken() else scores
+                if not self.packing.mistaken():
+                    return scores
+                _clear(seen)
+                return scores_of(self.module, images, self.readout)
         except StaleReadoutError:
             key = ("readout", self.output)
             self.facts.forget(key)
             self.readout = self.facts.know(key, lambda: _read_off(self.module, images.detach(), self.output))
+            _clear(seen)
             return scores_of(self.module, images, self.readout, sure=True)
 
     def look(self, images: Tensor, target: Target, *places: str) -> Reading:
@@ -121,40 +99,27 @@ class Net:
         rows = torch.arange(len(images)) if rows is None else rows
         layers = {name: self.layer(name) for name in (*places, *target.layers) if name != INPUT}
         layouts = {name: self.layout(images, name) for name in layers}
-        ask = _Ask(target, tuple(places), layers, layouts, rule, curvature)
+        ask = Ask(target, tuple(places), layers, layouts, rule, curvature)
         run = partial(self._gradients, images, rows, ask)
-        return _joined(list(self._in_chunks(len(images), run)))
+        return joined(list(self._in_chunks(len(images), run)))
 
-    def _gradients(self, images: Tensor, rows: Tensor, ask: _Ask, part: slice) -> Reading:
+    def _gradients(self, images: Tensor, rows: Tensor, ask: Ask, part: slice) -> Reading:
         leaf = self._ready(images[part]).detach().requires_grad_(INPUT in ask.places)
         twice = sdpa_kernel(SDPBackend.MATH) if ask.curvature else nullcontext()  # the fused ones differentiate once
         with self.packing.hidden(ask.layers), record(ask.layers) as seen, ruled(ask.rule), twice:
-            scores = self._answer(leaf.clone())
-        finite(scores, "scores", self.module)
-        maps = {name: _plain(calls[-1], ask.layouts[name]) for name, calls in seen.items() if calls}
-        score = _one_each(ask.target.read(Seen(scores, maps, rows[part])), ask.target, len(leaf))
-        at = {place: [leaf] if place == INPUT else seen[place] for place in ask.places}
-        _reached(at, score, scores)
-        flat = [tensor for place in ask.places for tensor in at[place]]
-        slopes = _slopes(score.sum(), flat, again=ask.curvature)
-        bends = _bends(slopes, flat) if ask.curvature else []
-        for found in (*slopes, *bends):
-            finite(found, "gradients", self.module)
-        plain = partial(_by_place, at, ask.layouts, images.dtype)
-        turned = [ask.target.turn(slope) for slope in slopes] if not ask.target.additive else slopes
-        return Reading(
-            score.detach().to(images.dtype),
-            scores.detach(),
-            plain(flat),
-            plain(turned),
-            plain(bends) if ask.curvature else {},
-        )
+            scores = self._answer(leaf.clone(), seen)
+        return read(self.module, ask, leaf, scores, seen, rows[part], images.dtype)
 
     def trace(self, images: Tensor) -> Trace:
         """What happens inside for images of this shape; found out once."""
         key = ("trace", tuple(images.shape[1:]), images.device, dtype_of(self.module))
         with self.packing.hidden():
             return self.facts.know(key, lambda: trace(self.module, self._ready(images[:1])))
+
+    def prepare(self, images: Tensor, layer: str | None) -> None:
+        """Find out how a layer lies on the images as they are, before others are shown to the network."""
+        if layer is not None:
+            self.layout(images, layer)
 
     def default_layer(self, images: Tensor) -> str:
         """The last map on which the score still depends. Raises LayerError where there is none."""
@@ -267,102 +232,14 @@ def _read_off(module: nn.Module, images: Tensor, output: str) -> Readout:
                 ready = ready[: len(ready) // 2]
 
 
-class Facts:
-    """What was found out about a network, kept while it lives and its modules stay the same."""
-
-    _of: ClassVar[WeakKeyDictionary[nn.Module, Facts]] = WeakKeyDictionary()
-
-    def __init__(self, modules: tuple[object, ...]) -> None:
-        self._modules = modules
-        self._found: dict[object, Any] = {}
-
-    @classmethod
-    def about(cls, module: nn.Module) -> Facts:
-        """The facts about a borrowed network; none yet when its modules changed."""
-        modules = tuple((id(one), type(one)) for one in module.modules())
-        facts = cls._of.get(module)
-        if facts is None or facts._modules != modules:
-            facts = cls._of[module] = cls(modules)
-        return facts
-
-    def know(self, key: object, find: Callable[[], Found]) -> Found:
-        """The fact of that key, found out at the first time."""
-        if key not in self._found:
-            self._found[key] = find()
-        found: Found = self._found[key]
-        return found
-
-    def forget(self, key: object) -> None:
-        """Make the fact of that key be found out again."""
-        self._found.pop(key, None)
-
-
-def _plain(tensor: Tensor, layout: Layout | None) -> Tensor:
-    return tensor if layout is None else layout.apply(tensor)
-
-
-def _one_each(score: Tensor, target: Target, count: int) -> Tensor:
-    if score.shape != (count,):
-        raise TargetError(f"{target} gave {tuple(score.shape)}; it has to give one score per image, ({count},).")
-    return score
-
-
-def _reached(at: dict[str, list[Tensor]], score: Tensor, scores: Tensor) -> None:
-    for place, tensors in at.items():
-        if place == INPUT and not (score.requires_grad or scores.requires_grad):
-            raise MethodError(
-                "this method needs gradients, and none reaches the input: the network is a black box. "
-                "Use a method that needs no gradients."
-            )
-        if not tensors:
-            raise LayerError(f"layer {place!r} did not run, or puts out no numbers that can be differentiated.")
-
-
-def _slopes(total: Tensor, places: list[Tensor], *, again: bool = False) -> list[Tensor]:
-    """Gradients of a sum of scores; zeros where it does not depend on a place. `again`: with a graph of their own."""
-    if not total.requires_grad:
-        return [torch.zeros_like(place) for place in places]
-    found = differentiate(total, places, again=again, curved=again)
-    return [torch.zeros_like(at) if g is None else g for at, g in zip(places, found, strict=True)]
-
-
-def _bends(slopes: list[Tensor], places: list[Tensor]) -> list[Tensor]:
-    """The second derivative of the scores times what is at the places."""
-    along = torch.stack([(slope * at.detach()).sum() for slope, at in zip(slopes, places, strict=True)]).sum()
-    return _slopes(along, places)
-
-
-def _by_place(
-    at: dict[str, list[Tensor]], layouts: dict[str, Layout | None], dtype: torch.dtype, tensors: Sequence[Tensor]
-) -> dict[str, tuple[Tensor, ...]]:
-    """Tensors in the order of the places' runs, as plain grids, by place."""
-    rest = iter(tensors)
-    return {
-        place: tuple(_plain(next(rest).detach(), layouts.get(place)).to(dtype) for _ in runs)
-        for place, runs in at.items()
-    }
+def _clear(seen: Mapping[str, list[Tensor]] | None) -> None:
+    for calls in (seen or {}).values():
+        calls.clear()
 
 
 def _out_of_memory(error: BaseException) -> bool:
     words = ("out of memory", "not enough memory", "can't allocate memory")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(w in str(error) for w in words)
-
-
-def _joined(parts: list[Reading]) -> Reading:
-    if len(parts) == 1:
-        return parts[0]
-
-    def cat(which: Callable[[Reading], dict[str, tuple[Tensor, ...]]]) -> dict[str, tuple[Tensor, ...]]:
-        first = which(parts[0])
-        return {
-            place: tuple(torch.cat([which(part)[place][call] for part in parts]) for call in range(len(calls)))
-            for place, calls in first.items()
-        }
-
-    score = torch.cat([part.score for part in parts])
-    scores = torch.cat([part.scores for part in parts])
-    by_place = (cat(which) for which in (lambda p: p.acts, lambda p: p.grads, lambda p: p.bends))
-    return Reading(score, scores, *by_place)
 
 
 def passes(forward: int, backward: int, count: int) -> tuple[Passes, ...]:

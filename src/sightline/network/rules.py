@@ -39,8 +39,10 @@ _OTHERS = (
 )  # fmt: skip
 _GATES = ("tanh", "sigmoid", "hardsigmoid")  # beside ReLUs they weigh channels, and are no activations of them
 _FLOORS = (
-    "clamp", "clamp_", "clamp_min", "clamp_min_", "clip", "clip_", "threshold", "_threshold", "threshold_", "maximum",
+    "clamp", "clamp_", "clamp_min", "clamp_min_", "clip", "clip_", "threshold", "_threshold", "threshold_",
 )  # fmt: skip
+_LARGER = ("maximum", "max", "fmax")
+_CHOICES = ("where", "mul", "mul_", "multiply", "multiply_")  # x * (x > 0) is a ReLU in disguise, of whatever kind
 _IN_PLACE = (
     "relu_",
     "hardtanh_",
@@ -93,10 +95,12 @@ class Activations(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = _kind(func, args, kwargs)
+        name = _kind(func, args, kwargs) if _on_the_way(args, kwargs) else None
         images = args[0] if args else kwargs.get("input")
-        if name is None or not isinstance(images, Tensor) or not images.requires_grad:
+        if name is None or not isinstance(images, Tensor):
             return func(*args, **kwargs)
+        if name == RELU and not images.requires_grad:  # the zero that something is held against came first
+            images, args = args[1], (args[1], images, *args[2:])
         self.seen[name] += 1
         if self.rule is None or (name != RELU and self.rule in NAMED.values()):
             return func(*args, **kwargs)
@@ -115,12 +119,28 @@ def _kind(func: Any, args: Any, kwargs: Any) -> str | None:
     if name in _RELUS or (name in ("hardtanh", "hardtanh_") and _lowest(args, kwargs, "min_val", -1.0) == 0):
         return RELU
     if name in _FLOORS:
-        low = _lowest(
-            args, kwargs, "threshold" if "threshold" in name else "other" if name == "maximum" else "min", None
-        )
+        low = _lowest(args, kwargs, "threshold" if "threshold" in name else "min", None)
         return RELU if low is not None and not bool(torch.as_tensor(low).any()) else None
+    tensors = [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor)]
+    if name in _LARGER:
+        return RELU if len(tensors) == 2 and not all(bool(one.any()) for one in tensors) else None
+    if name in _CHOICES:
+        return "mask" if any(map(_is_mask, tensors)) else None
     plain = name.removesuffix("_")
     return plain if plain in _OTHERS else None
+
+
+def _on_the_way(args: Any, kwargs: Any) -> bool:
+    """Whether what goes in depends on the input."""
+    return any(isinstance(one, Tensor) and one.requires_grad for one in (*args, *kwargs.values()))
+
+
+def _is_mask(tensor: Tensor) -> bool:
+    """Whether it holds yes and no, or ones and zeros, and both."""
+    if tensor.requires_grad or tensor.ndim < 2:
+        return False
+    whole = tensor != 0
+    return bool(whole.any()) and not bool(whole.all()) and bool((tensor == whole).all())
 
 
 def _lowest(args: Any, kwargs: Any, name: str, default: Any) -> Any:
