@@ -677,6 +677,40 @@ def test_a_layer_that_runs_twice_gives_the_sum_of_its_runs_maps(method):
     assert [one.code for one in heat.warnings if one.code == "layer-runs-twice"]
 
 
+class Shrinking(nn.Module):
+    """An activation that runs on maps of two sizes."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.first, self.second, self.head = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 3), nn.Linear(6, 3)
+        self.activation = activation
+
+    def forward(self, images):
+        return self.head(self.activation(self.second(self.activation(self.first(images)))).mean((2, 3)))
+
+
+def test_a_layer_that_runs_on_maps_of_two_sizes_gives_the_sum_of_its_enlarged_maps():
+    network, images = fixed(Shrinking(nn.ReLU()), dtype=torch.float64), pictures().double()
+    heat = quietly(network, images, 1, method="grad-cam", layer="activation")
+    first = network.first(images).relu().detach().requires_grad_()
+    second = network.second(first).relu()
+    score = network.head(second.mean((2, 3)))[:, 1].sum()
+    slopes = torch.autograd.grad(score, [first, second])
+    maps = [
+        shown(list(map(read_grad_cam, act.detach(), slope)))
+        for act, slope in zip((first, second), slopes, strict=True)
+    ]
+    assert close(heat.values, sum(maps), 1e-8)
+
+
+@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="what is possible instead is not found out")
+def test_a_refusal_where_a_layer_runs_on_maps_of_two_sizes_says_what_is_needed():
+    with pytest.raises(sl.MethodError, match="made for ReLUs, and this network's activations are gelu"):
+        sl.attribute(fixed(Shrinking(nn.GELU())), pictures(), 1, method="guided-backprop")
+    with pytest.raises(sl.MethodError, match="cam needs linear-head"):
+        sl.attribute(fixed(Shrinking(nn.GELU())), pictures(), 1, method="cam", layer="activation")
+
+
 # Smoothing ------------------------------------------------------------------------------------------------------
 
 
