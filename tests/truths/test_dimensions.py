@@ -48,8 +48,8 @@ def lifted(network, dims):
 def test_a_flat_axis_more_changes_nothing(method, dims, channels):
     network, images = conv_net(dims, channels, stride=1), pictures(2, channels, SIZE[dims])
     layer = "3" if method in LAYER else None
-    plain = quietly(network, images, [1, 2], method=method, layer=layer)
-    more = quietly(lifted(network, dims), images[:, :, None], [1, 2], method=method, layer=layer)
+    plain = quietly(network, images, [0, 3], method=method, layer=layer)
+    more = quietly(lifted(network, dims), images[:, :, None], [0, 3], method=method, layer=layer)
     assert plain.values.shape[2:] == SIZE[dims]
     assert close(plain.values, more.values[:, :, 0], 1e-4)
 
@@ -99,7 +99,7 @@ def test_tokens_of_a_signal_lie_along_it():
     assert close(heat.values, F.interpolate(cam, size=24, mode="linear", align_corners=False))
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - set(LAYER)))
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {*LAYER, "vargrad"}))  # whose noise has no range to go by
 def test_a_picture_of_one_pixel(method):
     heat = quietly(conv_net(2, stride=1), pictures(2, 3, (1, 1)), 1, method=method)
     assert heat.values.any()

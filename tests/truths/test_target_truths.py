@@ -133,7 +133,7 @@ def test_grad_cam_of_a_unit_reads_the_layers_below_it():
 
 def dense(dims=2):
     conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1]
-    return fixed(nn.Sequential(conv(3, 6, 3, stride=2, padding=1), nn.Tanh(), conv(6, 4, 1)))
+    return fixed(nn.Sequential(conv(3, 6, 3, stride=2, padding=1), nn.ReLU(), conv(6, 4, 1)))
 
 
 MASK = torch.zeros(8, 12, dtype=torch.bool)
@@ -156,7 +156,7 @@ def test_a_region_is_the_mean_of_its_class_brought_to_the_output_s_grid_by_area(
     assert close(heat.values, gradient(IMAGES, by_hand))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [one for one in METHODS if one not in ("cam", "finer-cam")])  # these need a class
 def test_every_method_explains_a_region(method):
     network = dense()
     heat = quietly(network, IMAGES, Region(MASK, 2), method=method)
