@@ -29,14 +29,19 @@ def test_explain_gives_captums_values_on_every_photo(model, photos, entry, metho
         top = int(model(entry).network(image).argmax())
         assert ex.target == sl.targets.Class(top)
         reference = captum(method, model(entry).network, image, top)[0]
-        assert (ex.values - reference).abs().max() <= 1e-4 * reference.abs().max(), path.stem
+        away = (ex.values - reference).abs() / reference.abs().max()
+        # a Model's weights are packed and round otherwise, which crosses the kink of a ReLU6 here and there
+        assert away.max() <= 6e-3, path.stem
+        assert (away > 1e-4).float().mean() <= 5e-3, path.stem
+        assert torch.cosine_similarity(ex.values.double().flatten(), reference.double().flatten(), 0) > 0.99999
 
 
+@ALL
 @pytest.mark.parametrize("method", ["saliency", "input-x-gradient", "grad-cam"])
-def test_attribute_gives_captums_values_for_a_class_that_was_not_predicted(model, photos, method):
+def test_attribute_gives_captums_values_for_a_class_that_was_not_predicted(model, photos, entry, method):
     """A batch, a class for each image, the plain network."""
-    network = model(gallery.TINY).network
-    images = torch.cat([gallery.tensor(gallery.TINY, path) for path in photos.values()])
+    network = model(entry).network
+    images = torch.cat([gallery.tensor(entry, path) for path in photos.values()])
     classes = list(range(100, 100 + 7 * len(images), 7))
     heat = sl.attribute(network, images, classes, method)
     reference = captum(method, network, images, classes)
