@@ -28,8 +28,10 @@ def title(panel: Panel, *, named: bool, labelled: bool) -> str:
     """What a picture shows: its photo's name and its target only where nothing else beside it says so."""
     method = f"{panel.method}, {panel.part}" if panel.part else panel.method
     room = _WIDEST - len(method)
-    whose = f"{cut(panel.name, max(8, room // 2 - 3))}: " if named else ""
-    return f"{whose}{method}" + (f"  ·  {cut(panel.label, max(8, room - len(whose) - 5))}" if labelled else "")
+    kept = min(len(panel.name), room // 2) if named else 0  # a long label leaves a name half of the room
+    label = f"  ·  {cut(panel.label, max(8, room - kept - 7))}" if labelled else ""
+    whose = f"{cut(panel.name, max(8, room - len(label) - 2))}: " if named else ""
+    return whose + method + label
 
 
 def row_label(row: Row) -> str:
