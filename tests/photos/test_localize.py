@@ -57,6 +57,25 @@ def test_seeds_are_above_one_quantile_and_up_to_another():
     assert sorted(heat[cold]) == list(range(30))
 
 
+def test_a_plateau_at_the_bottom_is_cold_though_none_of_it_lies_below_the_quantile():
+    heat = np.maximum(np.arange(100, dtype=np.float32).reshape(10, 10) - 60, 0)
+    hot, cold = seeds(heat, 0.95, 0.30)
+    assert np.array_equal(cold, heat == 0)
+    assert hot.sum() == 5
+
+
+def test_what_is_hot_is_in_and_what_is_cold_is_out_whatever_its_colour():
+    pixels = np.full((40, 80, 3), (40, 70, 160), np.uint8)
+    pixels[10:30] = (220, 120, 30)  # a bar from edge to edge, hot at its left end
+    pixels[12:15, 5:8] = (40, 70, 160)
+    heat = np.tile(np.exp(-np.arange(80) / 20), (40, 1)) * np.exp(-(np.abs(np.arange(40) - 20) / 30)[:, None])
+    hot, cold = seeds(heat, 0.95, 0.30)
+    found = localize(pixels, heat)
+    assert cold[20].any()
+    assert found[hot].all()
+    assert not found[cold].any()
+
+
 def test_quantiles_are_over_what_was_seen_and_the_rest_is_never_in():
     pixels, mask, heat = scene()
     seen = np.zeros(mask.shape, bool)
@@ -130,10 +149,15 @@ def test_tiny_and_thin_photos_have_a_region(shape, colours):
         assert found.any()
 
 
-def test_a_large_photo_is_cut_on_a_small_copy_and_the_region_laid_back():
+def test_a_large_photo_is_cut_on_a_small_copy_and_the_region_laid_back(monkeypatch):
+    import cv2
+
+    cut, sizes = cv2.grabCut, []
+    monkeypatch.setattr(cv2, "grabCut", lambda image, *rest: sizes.append(image.shape) or cut(image, *rest))
     pixels, mask, heat = (np.kron(part, np.ones((10, 10, 1)[: part.ndim], part.dtype)) for part in scene())
-    assert max(heat.shape) > 4 * CUT_ON
     assert overlap(localize(pixels, heat), mask) > 0.95
+    assert heat.shape == (1200, 1600)
+    assert sizes == [(240, CUT_ON, 3)]
 
 
 def test_the_same_input_gives_the_same_region_and_the_callers_random_numbers_are_not_touched():
