@@ -11,7 +11,7 @@ from sightline.core.heats import Warning
 from sightline.render.panel import Panel
 
 Row = Sequence[Panel]
-_WIDEST = 48  # letters that fit above a picture
+_WIDEST = 44  # letters that fit above a picture, beside the power of ten of a colour bar
 _HOW_TO_READ = {
     "cut-out": "The photo shows where the heat is; the rest is faded.",
     "mask": "Outlined: the region that the map points at, cut along the photo's colours; dashed: its box.",
