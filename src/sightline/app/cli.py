@@ -98,7 +98,9 @@ def _explain(verbs: Verbs) -> None:
         help="a class index, or a label (label:3 forces a label); default: the predicted class; given several times, "
         "each target is a row of the picture",
     )
-    command.add_argument("--layer", metavar="L", help="what layer methods read; default: the last map that counts")
+    command.add_argument(
+        "--layer", metavar="L,L", help="what layer methods read, several are fused; default: the last map that counts"
+    )
     command.add_argument(
         "--smooth", type=float, metavar="SIGMA", help="smooth the picture (not the values), in pixels of the input"
     )
@@ -107,6 +109,9 @@ def _explain(verbs: Verbs) -> None:
     )
     command.add_argument(
         "--format", default="png", metavar="F,F", help="png, jpg, svg, html (a page), npz (raw values); default: png"
+    )
+    command.add_argument(
+        "--live", action="store_true", help="write the pictures of sampled methods while they are on their way, too"
     )
     _add_out(command, "sightline-out")
     _add_model(command)

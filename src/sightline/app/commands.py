@@ -29,11 +29,13 @@ def explain(given: argparse.Namespace) -> int:
     suffixes, style, options = _formats(given.format), checked_style(given.style), _pairs(given.option, "--option")
     goals = _goals(given.photos, given.out, suffixes)
     model = _model(given)
-    asked = {"method": _listed(given.method) if given.method else None, "layer": given.layer, "seed": given.seed}
+    layer = _listed(given.layer) if given.layer else None
+    asked = {"method": _listed(given.method) if given.method else None, "layer": layer, "seed": given.seed}
     photos, records, stopped = _Photos(given.photos, model), [], False
-    with _progress(given.json) as progress:
-        ask = partial(sl.explain, model, progress=progress, **asked, **options)
+    with _progress(given.json) as bar:
         for group in photos:
+            live = show.Live(bar, {photo.sha256: goals[i] for i, photo in group} if given.live else {}, style)
+            ask = partial(sl.explain, model, progress=bar.update, watch=live, **asked, **options)
             for (i, _), results in zip(group, _by_target(ask, group, given.target), strict=False):
                 for goal in goals[i]:
                     save_grid(results, goal, given.smooth, style=style)
@@ -88,8 +90,8 @@ def demo(given: argparse.Namespace) -> int:
     """The story page of the embedded model."""
     from sightline.demo.story import tell
 
-    with _progress(given.json) as progress:
-        story = tell(given.out, progress)
+    with _progress(given.json) as bar:
+        story = tell(given.out, bar.update)
     if given.json:
         show.print_json(story.record())
     else:
@@ -101,7 +103,14 @@ def methods(given: argparse.Namespace) -> int:
     """The catalog."""
     if given.json:
         keys = ("id", "family", "paper", "cost")
-        more = [{"needs": sorted(one.needs), "options": show.plain(one.options)} for one in sl.methods()]
+        more = [
+            {
+                "needs": sorted(one.needs),
+                "options": show.plain(one.options),
+                "caution": one.caution and {"code": one.caution.code, "message": one.caution.message},
+            }
+            for one in sl.methods()
+        ]
         facts = [{key: getattr(one, key) for key in keys} for one in sl.methods()]
         show.print_json([about | rest for about, rest in zip(facts, more, strict=True)])
         return 0
@@ -113,6 +122,10 @@ def methods(given: argparse.Namespace) -> int:
     for one in sl.methods():
         if one.options:
             print(f"  {one.id:22}" + "  ".join(f"{key}={value}" for key, value in show.plain(one.options).items()))
+    print("\ncautions:")
+    for one in sl.methods():
+        if one.caution:
+            print(f"  [{one.caution.code}] {one.caution.message}")
     return 0
 
 
@@ -238,4 +251,4 @@ def _listed(text: str) -> list[str]:
 def _progress(quiet: bool) -> Iterator[Any]:
     """Counts passes on a terminal."""
     with tqdm(unit=" passes", disable=quiet or not sys.stderr.isatty(), leave=False, desc="looking") as bar:
-        yield bar.update
+        yield bar

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import sightline as sl
 
+_PAUSE = 1.0  # seconds between two pictures of a map on its way
 _BOLD, _PLAIN = "\033[1m", "\033[0m"
 
 
 def text(name: str) -> str:
     """A file name that can be printed, also when its bytes are no text."""
     return name.encode("utf-8", "replace").decode()
+
+
+class Live:
+    """Watches explanations get better: their precision in the bar, their pictures in the `files` of a photo."""
+
+    def __init__(self, bar: Any, files: dict[str, list[Path]], style: str) -> None:
+        self._bar, self._files, self._style = bar, files, style
+        self._last: dict[Path, float] = {}
+
+    def __call__(self, so_far: sl.Explanation) -> None:
+        if so_far.precision is not None and math.isfinite(so_far.precision):
+            self._bar.set_postfix_str(f"{so_far.method}: standard error {so_far.precision:.1%}")
+        for file in self._files.get(so_far.photo.sha256, []):
+            if time.monotonic() - self._last.get(file, -_PAUSE) >= _PAUSE:
+                so_far.save(file, style=self._style)
+                self._last[file] = time.monotonic()
 
 
 def complain(failed: Sequence[dict[str, str]], quiet: bool) -> int:

@@ -253,7 +253,7 @@ def _set_apart(net: Net, images: Tensor, target: Target, gamma: float, reference
     return targets_of(apart)
 
 
-def enlarge(maps: Tensor, spatial: torch.Size) -> Tensor:
+def enlarge(maps: Tensor, spatial: tuple[int, ...]) -> Tensor:
     """Maps (B, 1, *grid) on the input grid: linear along each axis, corners not aligned."""
     mode: Any = _ENLARGE.get(len(spatial))
     if mode is None:

@@ -16,7 +16,7 @@ from sightline.attribution.paths import integrated_gradients
 from sightline.attribution.smooth import smooth_grad_cam_pp
 from sightline.core.errors import MethodError, near
 from sightline.core.heats import Heat, Warning
-from sightline.stats.running import RunningVariance
+from sightline.stats.running import RunningMean, RunningVariance
 
 Explainer = Callable[..., Heat | Iterator[Heat]]
 GRADIENTS, LAYER, RELU = frozenset({"gradients"}), frozenset({"gradients", "layer"}), frozenset({"gradients", "relu"})
@@ -78,7 +78,7 @@ _SLOPE = "change of the score per unit of normalized input"
 _SHARE = "contribution to the score"
 _WEIGHTED = "weighted activation, in units of the score"
 _ONCE, _TO_LAYER = "1 forward, 1 backward", "1 forward, 1 backward to the layer"
-_SAMPLES = "forward and backward for each sample: 25, or as many as the `precision` takes"
+_SAMPLES = "25 forward and backward, or as many as `precision` takes"
 
 
 def _insane(method: str, paper: str) -> Warning:
@@ -94,7 +94,8 @@ def _untargeted(method: str) -> Warning:
 def _cam(name: str, paper: str, contribution: contributions.Contribution, **more: Any) -> Method:
     """A method that differs from Grad-CAM in what a channel contributes, and perhaps in what else is said."""
     values = {"needs": LAYER, "unit": _WEIGHTED, "cost": _TO_LAYER, "reads": ("layer",)} | more
-    return Method(name, "cams", paper, function=partial(cam_map, contribution=contribution), **values)
+    fixed: dict[str, Any] = {"rule": None, "smoothing": None} if "caution" in more else {}  # no gradients to change
+    return Method(name, "cams", paper, function=partial(cam_map, contribution=contribution, **fixed), **values)
 
 
 CATALOG: tuple[Method, ...] = (
@@ -112,7 +113,7 @@ CATALOG: tuple[Method, ...] = (
     ),
     Method(
         "smoothgrad", "gradients", "arXiv:1706.03825", GRADIENTS, _SAMPLES,
-        noisy_gradient, _SLOPE, channels="largest",
+        partial(noisy_gradient, statistic=RunningMean), _SLOPE, channels="largest",
     ),
     Method(
         "smoothgrad-squared", "gradients", "arXiv:1806.10758", GRADIENTS, _SAMPLES,

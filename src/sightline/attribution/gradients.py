@@ -30,7 +30,7 @@ def saliency(net: Net, images: Tensor, target: Target, *, wrt: str | None = None
         reading = net.look(images, target, place)
     else:
         reading = net.gradients(images, target, (place,), rule=rule_of(rule))
-    return Heat(total(reading.grads[place]), spent=passes(1, 1, len(images)), layer=wrt)
+    return Heat(total(reading.grads[place]), spent=passes(1, 1, len(images)), layer=wrt, unit=_per(wrt))
 
 
 def input_x_gradient(net: Net, images: Tensor, target: Target, *, wrt: str | None = None) -> Heat:
@@ -97,11 +97,16 @@ def noisy_gradient(
         values, errors = (
             torch.stack(part).to(images) for part in zip(*((s.value, s.error) for s in found), strict=True)
         )
-        heat = Heat(values, errors, spent=tuple((one.count, one.count) for one in found), layer=wrt)
+        spent = tuple((one.count, one.count) for one in found)
+        heat = Heat(values, errors, spent=spent, layer=wrt, unit=_per(wrt))
         yield heat
         wanted = limit.unfinished(heat)
         if not wanted:
             return
+
+
+def _per(wrt: str | None) -> str | None:
+    return f"change of the score per unit of activation of {wrt}" if wrt else None
 
 
 def total(calls: tuple[Tensor, ...]) -> Tensor:

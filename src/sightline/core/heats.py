@@ -58,10 +58,7 @@ class Heat:
     @property
     def precision(self) -> Tensor | None:
         """(B,) standard error over size of each map, both root mean squares; None for methods that do not sample."""
-        if self.error is None:
-            return None
-        error, size = (part.double().flatten(1).square().mean(1).sqrt() for part in (self.error, self.values))
-        return torch.where(error == 0, error, error / size)
+        return None if self.error is None else relative(self.error, self.values)
 
     @property
     def interrupted(self) -> bool:
@@ -84,6 +81,12 @@ class Heat:
             self.unit,
             mine,
         )
+
+
+def relative(error: Tensor, values: Tensor) -> Tensor:
+    """The size of errors (B, ...) as a share of that of values (B, ...), both root mean squares: (B,)."""
+    away, size = (part.double().flatten(1).square().mean(1).sqrt() for part in (error, values))
+    return torch.where(away == 0, away, away / size)
 
 
 def speaks_against(values: Tensor) -> bool:

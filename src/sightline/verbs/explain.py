@@ -13,7 +13,7 @@ from sightline.attribution.baselines import NAMES
 from sightline.attribution.cams import Layers
 from sightline.attribution.driver import Bound, Outcome, bind, run
 from sightline.core.checks import whole
-from sightline.core.errors import ModelError, OptionError, SightlineError, TargetError
+from sightline.core.errors import LayerError, ModelError, OptionError, SightlineError, TargetError
 from sightline.core.heats import Prediction
 from sightline.core.targets import Class, Classes, PerImage, Region, Sum, Target, targets_of
 from sightline.models.model import Model
@@ -158,6 +158,8 @@ def _explanation(
     ask: _Ask, readout: Readout, outcome: Outcome, bound: Bound, i: int, seen: tuple[Photo, View]
 ) -> Explanation:
     heat = outcome.heats[bound.method.id][i]
+    if heat.values.ndim != 4:
+        raise LayerError(f"layer {heat.layer!r} holds no map of the photo; its values are to be had by sl.attribute.")
     scores = outcome.scores
     answers = []
     if scores is not None and scores.ndim == 2:
@@ -180,6 +182,7 @@ def _explanation(
         labels=ask.model.labels,
         photo=seen[0],
         view=seen[1],
+        unit=heat.unit,
     )
 
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from sightline.attribution.cams import enlarge
 from sightline.attribution.catalog import method
 from sightline.core.blur import gaussian
 from sightline.core.checks import number
-from sightline.core.heats import Passes, Prediction, Warning, speaks_against
+from sightline.core.heats import Passes, Prediction, Warning, relative, speaks_against
 from sightline.core.targets import Target
 from sightline.photos.decode import Photo
 from sightline.photos.geometry import View
@@ -43,9 +44,9 @@ _STEADY = "steadiness: 1 where the output does not depend on the input"
 class Explanation:
     """Where the model looked in one photo, for one target, by one method.
 
-    `values` (C or 1, h, w) are raw and signed, on the network's input grid; `error` their standard error and
-    `gap` the completeness gap, None where they have no meaning; `score` names what was differentiated; `unit`
-    what a value means, None for what the method's values always mean.
+    `values` (C or 1, h, w) are raw and signed, on the network's input grid, or on that of a layer that was asked
+    about (`wrt`); `error` their standard error and `gap` the completeness gap, None where they have no meaning;
+    `score` names what was differentiated; `unit` what a value means, None for what the method's always mean.
     """
 
     values: Tensor
@@ -80,15 +81,25 @@ class Explanation:
         return heat / top if top > 0 else heat
 
     def _plane(self) -> Tensor:
-        """One signed value per input pixel: the channels' sum, or the largest of them by magnitude."""
+        """One signed value per input pixel: the channels' sum, or the largest of them by magnitude; enlarged."""
         values = self.values.float().cpu()
         if method(self.method).channels == "sum" or len(values) == 1:
-            return values.sum(0)
-        return values.gather(0, values.abs().argmax(0, keepdim=True))[0]
+            plane = values.sum(0)
+        else:
+            plane = values.gather(0, values.abs().argmax(0, keepdim=True))[0]
+        at_a_layer = tuple(plane.shape) != self.view.input_size
+        return enlarge(plane[None, None], self.view.input_size)[0, 0] if at_a_layer else plane
 
     def _heat(self, signed: Floats) -> Floats:
         heat = np.abs(signed) if method(self.method).magnitude else np.maximum(signed, 0)
         return np.asarray(heat, np.float32)
+
+    @property
+    def precision(self) -> float | None:
+        """Standard error over size of the values, both root mean squares; None for methods that do not sample."""
+        if self.error is None:
+            return None
+        return float(relative(self.error[None], self.values[None])[0])
 
     @property
     def interrupted(self) -> bool:
@@ -197,6 +208,7 @@ class Explanation:
         parts = [self.model, f"layer {self.layer}" if self.layer else "", scored]
         parts.append(f"{forward} forward, {backward} backward")
         parts.append(f"gap {self.gap:.1%}" if self.gap is not None else "")
+        parts.append(f"standard error {self.precision:.1%}" if self.precision is not None else "")
         return "  ·  ".join(part for part in parts if part)
 
     def figure(

@@ -35,6 +35,7 @@ def record(ex: Explanation) -> dict[str, Any]:
         "seed": ex.seed,
         "passes": list(ex.passes),
         "gap": ex.gap if ex.gap is None or math.isfinite(ex.gap) else None,
+        "precision": ex.precision if ex.precision is None or math.isfinite(ex.precision) else None,
         "warnings": [{"code": one.code, "message": one.message} for one in ex.warnings],
         "predictions": [_answer(one) for one in ex.predictions],
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
@@ -47,6 +48,8 @@ def _answer(one: Prediction) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """An option as JSON can hold it."""
+    if callable(value):  # without an address in memory, which would differ in every run
+        return ".".join(filter(None, (getattr(value, "__module__", ""), getattr(value, "__qualname__", ""))))
     if isinstance(value, torch.Tensor | np.ndarray):
         return f"array of shape {tuple(value.shape)}"
     try:
