@@ -40,6 +40,7 @@ def desk(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("code", blocks("python"))
+@pytest.mark.filterwarnings("ignore::sightline.SightlineWarning")
 def test_python_snippets_run(code, desk):
     exec(compile(code, "snippet", "exec"), {})
 
@@ -61,7 +62,7 @@ def test_the_methods_page_lists_the_catalog():
     text = (ROOT / "docs" / "methods.md").read_text()
     for method in sl.methods():
         assert f"| `{method.id}` |" in text
-        assert method.paper.removeprefix("arXiv:") in text
+        assert method.paper.removeprefix("arXiv:").removeprefix("doi:") in text
 
 
 def test_ci_runs_the_readmes_test_command():

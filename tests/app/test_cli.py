@@ -240,15 +240,17 @@ def test_modules_beside_the_photos_shadow_nothing(photos):
 
 
 def test_an_interrupt_stops_the_command_and_what_was_done_is_kept(photos, capsys, monkeypatch):
-    from sightline.attribution import gradients
+    from sightline.attribution.sampling import Cloud
 
-    clouds = gradients.clouds
+    draw, drawn = Cloud.draw, []
 
-    def interrupted(*arguments):
-        yield next(clouds(*arguments))
-        raise KeyboardInterrupt
+    def interrupted(cloud, count):
+        drawn.append(count)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return draw(cloud, count)
 
-    monkeypatch.setattr(gradients, "clouds", interrupted)
+    monkeypatch.setattr(Cloud, "draw", interrupted)
     arguments = ("--model", "demo", "--method", "smoothgrad,saliency", "--batch-size", "1", "--out", "maps")
     status, out, err = run(capsys, "explain", "court.png", "grass.png", *arguments)
     assert status == 130

@@ -222,7 +222,8 @@ def test_saved_values_hold_all_that_is_needed_to_make_them_again(tmp_path):
         assert np.array_equal(saved["map"], ex.map, equal_nan=True)
         assert saved["error"].shape == saved["values"].shape
     assert record["method"] == "smoothgrad"
-    assert record["options"] == {"noise": 0.15, "samples": 4}
+    given = {"noise": 0.15, "samples": 4, "precision": None, "seconds": None, "wrt": None}
+    assert record["options"] == given
     assert (record["seed"], record["label"], record["passes"]) == (3, "red", [4, 4])
     assert (record["photo"], record["photo_size"], len(record["photo_sha256"])) == ("p", [48, 64], 64)
     assert record["model"] == record["recipe"]["network"] == "Patches"

@@ -94,7 +94,7 @@ def _untargeted(method: str) -> Warning:
 def _cam(name: str, paper: str, contribution: contributions.Contribution, **more: Any) -> Method:
     """A method that differs from Grad-CAM in what a channel contributes, and perhaps in what else is said."""
     values = {"needs": LAYER, "unit": _WEIGHTED, "cost": _TO_LAYER, "reads": ("layer",)} | more
-    fixed: dict[str, Any] = {"rule": None, "smoothing": None} if "caution" in more else {}  # no gradients to change
+    fixed: dict[str, Any] = {"rule": None} if "caution" in more else {}  # there is no gradient in them to change
     return Method(name, "cams", paper, function=partial(cam_map, contribution=contribution, **fixed), **values)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from sightline.attribution.sampling import clouds, copies, effort
+from sightline.attribution.sampling import effort, sampled
 from sightline.core.errors import MethodError
 from sightline.core.heats import Heat
 from sightline.core.targets import Target
@@ -85,24 +85,23 @@ def noisy_gradient(
     variance VarGrad (arXiv:1810.03292). `noise`: standard deviation as a share of each image's range, 0.1 to 0.2 in
     the paper; `samples`, `precision`, `seconds`: see `sampling.effort`; `wrt`: see `saliency`.
     """
-    limit, around = effort(samples, precision, seconds), clouds(images, noise, seed)
-    found = [statistic() for _ in images]
-    wanted, place = list(range(len(images))), wrt or INPUT
+    limit, place = effort(samples, precision, seconds), wrt or INPUT
     net.prepare(images, wrt)
-    for count in limit.rounds():
-        drawn, rows = copies(around, wanted, count)
+    found = [statistic() for _ in images]
+
+    def take(wanted: list[int], drawn: Tensor, rows: Tensor) -> None:
         slopes = total(net.gradients(drawn, target, (place,), rows=rows).grads[place])
-        for i, mine in zip(wanted, slopes.view(len(wanted), count, *slopes.shape[1:]), strict=True):
+        for i, mine in zip(wanted, slopes.view(len(wanted), -1, *slopes.shape[1:]), strict=True):
             found[i].add(mine)
+
+    def so_far() -> Heat:
         values, errors = (
             torch.stack(part).to(images) for part in zip(*((s.value, s.error) for s in found), strict=True)
         )
         spent = tuple((one.count, one.count) for one in found)
-        heat = Heat(values, errors, spent=spent, layer=wrt, unit=_per(wrt))
-        yield heat
-        wanted = limit.unfinished(heat)
-        if not wanted:
-            return
+        return Heat(values, errors, spent=spent, layer=wrt, unit=_per(wrt))
+
+    return sampled(images, noise, seed, limit, lambda: net.chunk, take, so_far)
 
 
 def _per(wrt: str | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,13 +69,35 @@ class Cloud:
         return self.image + self._spread * drawn.to(self.image)
 
 
-def clouds(images: Tensor, noise: Any, seed: int) -> list[Cloud]:
-    """A cloud around each image. Raises OptionError."""
+Take = Callable[[list[int], Tensor, Tensor], None]
+"""Called with the images that go on, their next copies (n, C, *spatial), image by image, and whose they are (n,)."""
+
+
+def sampled(
+    images: Tensor,
+    noise: Any,
+    seed: int,
+    limit: Effort,
+    at_once: Callable[[], int],
+    take: Take,
+    so_far: Callable[[], Heat],
+) -> Iterator[Heat]:
+    """Draw noisy copies of images, hand them to `take` and give the heat `so_far`, until the effort is made.
+
+    `at_once`: how many copies go through the network together; between them there is a map to show. Raises
+    OptionError.
+    """
     number("noise", noise)
-    return [Cloud(image, float(noise), seed) for image in images]
-
-
-def copies(around: list[Cloud], wanted: list[int], count: int) -> tuple[Tensor, Tensor]:
-    """The next `count` copies of each wanted image, (n, C, *spatial), and whose they are, (n,)."""
-    drawn = torch.cat([around[i].draw(count) for i in wanted])
-    return drawn, torch.tensor(wanted).repeat_interleave(count)
+    around = [Cloud(image, float(noise), seed) for image in images]
+    wanted = list(range(len(images)))
+    for whole_round in limit.rounds():
+        part = max(1, at_once() // len(wanted))
+        for start in range(0, whole_round, part):
+            count = min(part, whole_round - start)
+            drawn = torch.cat([around[i].draw(count) for i in wanted])
+            take(wanted, drawn, torch.tensor(wanted).repeat_interleave(count))
+            heat = so_far()
+            yield heat
+        wanted = limit.unfinished(heat)
+        if not wanted:
+            return

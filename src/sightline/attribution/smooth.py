@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sightline.attribution.cams import Layers, doubts, enlarge, layers_of, mean_of_shares, unit_of
 from sightline.attribution.contributions import everywhere
-from sightline.attribution.sampling import clouds, copies, effort
+from sightline.attribution.sampling import effort, sampled
 from sightline.core.heats import Heat
 from sightline.core.targets import Target
 from sightline.network.net import Net
@@ -38,29 +38,26 @@ def smooth_grad_cam_pp(
     the paper prints D1 above the bar. Where the mean third derivative is below zero it counts as zero, lest the
     denominator cross zero. The error is a jackknife's. `samples`, `precision`, `seconds`: see `sampling.effort`.
     """
-    names = layers_of(net, images, layer)
-    limit, around = effort(samples, precision, seconds), clouds(images, noise, seed)
+    names, limit = layers_of(net, images, layer), effort(samples, precision, seconds)
     clean = net.look(images, target, *names).acts
+    warnings = doubts(net, images, {name: [tuple(run.shape[2:]) for run in clean[name]] for name in names})
     tallies = [
         _Tally([[run[i] for run in clean[name]] for name in names], images.shape[2:]) for i in range(len(images))
     ]
-    warnings = doubts(net, images, {name: [tuple(run.shape[2:]) for run in clean[name]] for name in names})
-    wanted = list(range(len(images)))
-    for count in limit.rounds():
-        drawn, rows = copies(around, wanted, count)
+
+    def take(wanted: list[int], drawn: Tensor, rows: Tensor) -> None:
         grads = net.gradients(drawn, target, names, rows=rows).grads
+        count = len(drawn) // len(wanted)
         for place, i in enumerate(wanted):
             mine = slice(place * count, (place + 1) * count)
             tallies[i].add([[run[mine] for run in grads[name]] for name in names])
-        values, errors = (
-            torch.stack(part).to(images) for part in zip(*(tally.read() for tally in tallies), strict=True)
-        )
+
+    def so_far() -> Heat:
+        values, errors = (torch.stack(part).to(images) for part in zip(*(t.read() for t in tallies), strict=True))
         spent = tuple((tally.count + 1,) * 2 for tally in tallies)
-        heat = Heat(values, errors, spent=spent, layer=", ".join(names), unit=unit_of(names), warnings=warnings)
-        yield heat
-        wanted = limit.unfinished(heat)
-        if not wanted:
-            return
+        return Heat(values, errors, spent=spent, layer=", ".join(names), unit=unit_of(names), warnings=warnings)
+
+    return sampled(images, noise, seed, limit, lambda: net.chunk, take, so_far)
 
 
 class _Tally:

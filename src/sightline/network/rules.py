@@ -125,7 +125,8 @@ def _kind(func: Any, args: Any, kwargs: Any) -> str | None:
     if name in _LARGER:
         return RELU if len(tensors) == 2 and not all(bool(one.any()) for one in tensors) else None
     if name in _CHOICES:
-        return "mask" if any(map(_is_mask, tensors)) else None
+        moving = {one.shape for one in tensors if one.requires_grad}
+        return "mask" if any(one.shape in moving and _is_mask(one) for one in tensors) else None
     plain = name.removesuffix("_")
     return plain if plain in _OTHERS else None
 
