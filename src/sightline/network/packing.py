@@ -249,6 +249,8 @@ def _prepare(conv: nn.Conv2d, norm: nn.BatchNorm2d | None, size: tuple[int, ...]
         weight, bias = weight.detach(), bias.detach()
     packable = conv.padding_mode == "zeros" and not isinstance(conv.padding, str)
     on_cpu = weight.dtype == torch.float32 and weight.device.type == "cpu"
+    if packable and on_cpu:  # what comes out has the weights' layout, and with channels last no copies are made
+        weight = weight.to(memory_format=torch.channels_last)  # not contiguous(), which leaves 1x1 as they are
     packed = _pack(conv, weight, size) if packable and on_cpu else None
     return _Prepared(conv, norm, weight, bias, packed)
 
