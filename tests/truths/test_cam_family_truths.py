@@ -553,14 +553,15 @@ def test_finer_cam_refuses_what_is_no_class():
 # RefineCAM ------------------------------------------------------------------------------------------------------
 
 
-def test_refine_cam_is_the_product_of_the_layers_rectified_maps_each_over_its_maximum():
+def test_refine_cam_is_the_product_of_the_layers_rectified_maps_each_scaled_before_it_is_enlarged():
     network, images = uneven(), pictures().double()
     heat = quietly(network, images, 1, method="refine-cam", layer=["1", "2", "3"])
     expected = torch.ones(len(images), 1, *SIZE, dtype=torch.float64)
     for layer in ("1", "2", "3"):
         acts, slopes = seen_at(network, layer, images)
         read = [read_grad_cam_pp(act, slope, act.clamp_min(0)) for act, slope in zip(acts, slopes, strict=True)]
-        expected *= share(shown([one.clamp_min(0) for one in read]))
+        above = [one.clamp_min(0) for one in read]
+        expected *= shown([(one - one.min()) / (one.max() - one.min()) for one in above])
     assert close(heat.values, expected, 1e-8)
     assert heat.values.min() >= 0
     assert heat.values.max() <= 1
@@ -710,7 +711,6 @@ def test_a_layer_that_runs_on_maps_of_two_sizes_gives_the_sum_of_its_enlarged_ma
     assert close(heat.values, sum(maps), 1e-8)
 
 
-@pytest.mark.xfail(strict=True, raises=RuntimeError, reason="what is possible instead is not found out")
 def test_a_refusal_where_a_layer_runs_on_maps_of_two_sizes_says_what_is_needed():
     with pytest.raises(sl.MethodError, match="made for ReLUs, and this network's activations are gelu"):
         sl.attribute(fixed(Shrinking(nn.GELU())), pictures(), 1, method="guided-backprop")
@@ -928,19 +928,10 @@ MAKES = {
     "gate": lambda x: x * (x > 0),
     "masked_fill": lambda x: x.masked_fill(x < 0, 0.0),
 }
-OWED = {
-    "maximum by name, zero first": "it is looked for by position",
-    "masked_fill": "it is not seen, and beside other ReLUs its gradient stays plain without a word",
-}
-
-
-def owed(names):
-    """What is right for each, and not yet so of some."""
-    return [pytest.param(n, marks=pytest.mark.xfail(strict=True, reason=OWED[n])) if n in OWED else n for n in names]
 
 
 @pytest.mark.parametrize("rule", ["guided", "rectified"])
-@pytest.mark.parametrize("make", owed(MAKES))
+@pytest.mark.parametrize("make", MAKES)
 def test_a_rule_does_a_relu_of_any_make_right_or_refuses(make, rule):
     images = pictures()
     network, by_hand = fixed(Made(MAKES[make])), fixed(Made(Stepping(rule)))
@@ -967,10 +958,9 @@ STRANGERS = {
     "PReLU": nn.PReLU(),
     "RReLU": nn.RReLU(),
 }
-OWED |= dict.fromkeys(("Hardshrink", "Softshrink", "Tanhshrink", "GLU", "Threshold"), "it is not seen beside a ReLU")
 
 
-@pytest.mark.parametrize("make", owed(STRANGERS))
+@pytest.mark.parametrize("make", STRANGERS)
 def test_a_rule_for_relus_is_refused_where_one_activation_is_none(make):
     network = fixed(Made(STRANGERS[make]))
     with pytest.raises(sl.MethodError, match="made for ReLUs"):

@@ -53,12 +53,12 @@ def cam_map(
 
 
 def refine_cam(net: Net, images: Tensor, target: Target, *, layer: Layers = None, smoothing: Any = None) -> Heat:
-    """Grad-CAM++ of several layers, each rectified and over its maximum, multiplied (arXiv:2605.14641).
+    """Grad-CAM++ of several layers, each rectified, scaled to [0, 1] and enlarged, multiplied (arXiv:2605.14641).
 
     (B, 1, *spatial) in [0, 1]. `layer`: None takes the last map of each of the last three sizes of maps.
     """
     names = layers_of(net, images, layer or net.stages(images))
-    recipe = _Recipe(grad_cam_pp, names, _smoothings(smoothing), product, rectified=True)
+    recipe = _Recipe(grad_cam_pp, names, _smoothings(smoothing), product, scaled)
     return replace(_recipe(net, images, target, _plain(net, images, target, names), recipe), unit=None)
 
 
@@ -106,7 +106,7 @@ def finer_cam(
 def guided_grad_cam(net: Net, images: Tensor, target: Target, *, layer: Layers = None, smoothing: Any = None) -> Heat:
     """Guided backpropagation times the enlarged, rectified Grad-CAM, (B, C, *spatial) (arXiv:1610.02391)."""
     names = layers_of(net, images, layer)
-    recipe = _Recipe(grad_cam, names, _smoothings(smoothing), rectified=True)
+    recipe = _Recipe(grad_cam, names, _smoothings(smoothing), finish=rectified)
     coarse = _recipe(net, images, target, _plain(net, images, target, names), recipe)
     fine = saliency(net, images, target, rule="guided")
     spent = tuple((forward + 1, backward + 1) for forward, backward in coarse.spent)
@@ -119,7 +119,7 @@ class _Recipe:
     names: tuple[str, ...]
     smoothings: tuple[str, ...]
     fuse: Fusion | None = None
-    rectified: bool = False
+    finish: Callable[[Tensor], Tensor] = lambda one: one
 
 
 def layers_of(net: Net, images: Tensor, layer: Layers) -> tuple[str, ...]:
@@ -190,7 +190,7 @@ def _summed(recipe: _Recipe, acts: Tensor, grads: Tensor) -> Tensor:
     each = recipe.contribution(acts, grads)
     smoothed = "principal" in recipe.smoothings and each.shape[1] > 1
     whole = principal(each) if smoothed else each.sum(1, keepdim=True)
-    return whole.clamp_min(0) if recipe.rectified else whole
+    return recipe.finish(whole)
 
 
 def unit_of(names: tuple[str, ...]) -> str | None:
@@ -204,8 +204,20 @@ def mean_of_shares(maps: list[Tensor]) -> Tensor:
 
 
 def product(maps: list[Tensor]) -> Tensor:
-    """The product of rectified maps (B, 1, *spatial), each over its maximum."""
-    return torch.stack([_shares(one, one) for one in maps]).prod(0)
+    """The product of maps (B, 1, *spatial)."""
+    return torch.stack(maps).prod(0)
+
+
+def rectified(maps: Tensor) -> Tensor:
+    """Maps (B, 1, *grid) without what is below zero."""
+    return maps.clamp_min(0)
+
+
+def scaled(maps: Tensor) -> Tensor:
+    """Maps (B, 1, *grid) rectified, from their least to their largest value brought to [0, 1]."""
+    above = rectified(maps)
+    above = above - above.flatten(1).amin(1).view(-1, *[1] * (maps.ndim - 1))
+    return _shares(above, above)
 
 
 def _shares(size: Tensor, of: Tensor) -> Tensor:

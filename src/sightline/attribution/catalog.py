@@ -169,7 +169,7 @@ CATALOG: tuple[Method, ...] = (
     ),
     Method(
         "refine-cam", "cams", "arXiv:2605.14641", LAYER, _TO_LAYER, refine_cam,
-        "product of the layers' maps, each over its maximum", ("stages",),
+        "product of the layers' maps, each scaled to [0, 1]", ("stages",),
     ),
 )  # fmt: skip
 

@@ -20,7 +20,8 @@ from sightline.network.reading import INPUT
 
 _FIRST = 24  # segments to start from: from fewer, a signed sum can cancel before the map is right
 _AT_ONCE = 8  # segments bisected in one round
-_ABSOLUTE = 10  # the segments' disagreements may add up to this many tolerances, when their signed sum is within one
+_NEAR = 20  # tolerances that the segments' disagreements may add up to, for the rest to be calibrated away
+_UNLIKE = 0.3  # tolerances by which a round may turn the map, as one less the cosine
 
 
 def integrated_gradients(
@@ -37,9 +38,9 @@ def integrated_gradients(
     """Contributions (B, C, *spatial) that add up to score(image) - score(baseline) (arXiv:1703.01365).
 
     The trapezoid rule on a path refined where it bends: the segments that disagree most with their own change of
-    score are bisected, until the map's sum is within `tolerance` of the change, and the segments' absolute
-    disagreements within ten times that, or `budget` passes a baseline are spent. `steps` asks for that many
-    uniform segments instead. `baseline`: see `baselines`; several are averaged.
+    score are bisected, until a round hardly turns the map and they disagree by 20 `tolerance` of the change in all;
+    then its weights are calibrated on the change, which is known. Or until `budget` passes a baseline are spent.
+    `steps` asks for that many uniform segments instead. `baseline`: see `baselines`; several are averaged.
     """
     additive(target, "integrated-gradients")
     number("tolerance", tolerance, above=0)
@@ -50,12 +51,11 @@ def integrated_gradients(
         [_Path(image, start, segments, steps is None) for start in column]
         for image, column in zip(images, starts, strict=True)
     ]
-    while any(path.wanted for column in paths for path in column):
+    while unfinished := [path for column in paths for path in column if path.wanted]:
         _visit(net, target, paths)
+        for path in unfinished if steps is None else ():
+            path.refine(tolerance, budget)
         yield _heat(paths)
-        if steps is None:
-            for path in (path for column in paths for path in column):
-                path.refine(tolerance, budget)
 
 
 def _visit(net: Net, target: Target, paths: list[list[_Path]]) -> None:
@@ -83,51 +83,91 @@ def _heat(paths: list[list[_Path]]) -> Heat:
 class _Path:
     """The straight line from a baseline to an image, with what was seen at its points.
 
-    `keep` the gradients of all points, which refining needs; a path of fixed steps forgets them.
+    It keeps the gradients of all points if it `refines`; a path of fixed steps forgets them.
     """
 
-    def __init__(self, image: Tensor, start: Tensor, segments: int, keep: bool) -> None:
-        self.start, self.way, self.keep = start, image - start, keep
+    def __init__(self, image: Tensor, start: Tensor, segments: int, refines: bool) -> None:
+        self.start, self.way, self.refines = start, image - start, refines
         self.scores: dict[float, float] = {}
         self._slopes: dict[float, Tensor] = {}
         self._along: dict[float, float] = {}
-        self._total = torch.zeros_like(image, dtype=torch.float64)
-        ends = {0.0: 0.5 / segments, 1.0: 0.5 / segments}
-        middle = {i / segments: 1 / segments for i in range(1, segments)}
-        self.wanted: dict[float, float] = {**ends, **middle}
+        self._mean = torch.zeros_like(image, dtype=torch.float64)
+        self._weight = 1 / segments
+        self.wanted: list[float] = [i / segments for i in range(segments + 1)]
 
     def image_at(self, at: float) -> Tensor:
         return self.start + at * self.way
 
     def add(self, at: float, score: float, slope: Tensor) -> None:
-        """Take in the score and its gradient at a wanted point, with the trapezoid rule's weight."""
-        weight = self.wanted.pop(at)
-        self._total += weight * slope
+        """Take in the score and its gradient at a wanted point."""
+        self.wanted.remove(at)
         self.scores[at] = score
-        if self.keep:
+        if self.refines:
             self._slopes[at] = slope
             self._along[at] = float((slope.double() * self.way.double()).sum())
+        else:
+            self._mean += (self._weight / 2 if at in (0.0, 1.0) else self._weight) * slope
 
     @property
     def change(self) -> float:
         return self.scores[1.0] - self.scores[0.0]
 
     def refine(self, tolerance: float, budget: int) -> None:
-        """Ask for the middles of the segments that disagree most with their change of score, unless good enough."""
+        """Calibrate the map, if it is good enough; or ask for the middles of the segments that disagree most."""
         points = sorted(self.scores)
-        errors = []
-        for a, b in pairwise(points):
-            trapezoid = (b - a) / 2 * (self._along[a] + self._along[b])
-            errors.append((trapezoid - (self.scores[b] - self.scores[a]), a, b))
-        allowed = tolerance * abs(self.change)
-        enough = abs(sum(e for e, _, _ in errors)) <= allowed
-        if enough and sum(abs(e) for e, _, _ in errors) <= _ABSOLUTE * allowed:
-            return
-        count = min(_AT_ONCE, budget - len(points))
-        for _, a, b in heapq.nlargest(count, errors, key=lambda error: abs(error[0])):
-            self._total -= (b - a) / 4 * (self._slopes[a].double() + self._slopes[b])
-            self.wanted[(a + b) / 2] = (b - a) / 2
+        weights = _trapezoid(points)
+        before = self._mean if self._mean.any() else self._average(_trapezoid(sorted({*points[::2], 1.0})))
+        self._mean = self._average(weights)
+        errors = [
+            ((b - a) / 2 * (self._along[a] + self._along[b]) - (self.scores[b] - self.scores[a]), a, b)
+            for a, b in pairwise(points)
+        ]
+        missing, allowed = abs(sum(error for error, _, _ in errors)), tolerance * abs(self.change)
+        apart = sum(abs(error) for error, _, _ in errors)
+        if apart <= _NEAR * allowed and _unlike(before * self.way, self._mean * self.way) <= _UNLIKE * tolerance:
+            calibrated = self._calibrated(weights)
+            if calibrated is not None:
+                self._mean = self._average(calibrated)
+            if calibrated is not None or missing <= allowed:
+                return
+        for _, a, b in heapq.nlargest(min(_AT_ONCE, budget - len(points)), errors, key=lambda error: abs(error[0])):
+            self.wanted.append((a + b) / 2)
+
+    def _calibrated(self, weights: dict[float, float]) -> dict[float, float] | None:
+        """The nearest weights that give the change of the score, which is known; None where none are near.
+
+        They still sum to 1: each grows with how far the score's slope along the way lies above its mean there.
+        """
+        mean = sum(weight * self._along[at] for at, weight in weights.items())
+        away = {at: self._along[at] - mean for at in weights}
+        spread = sum(weight * away[at] ** 2 for at, weight in weights.items())
+        if spread == 0 or abs(self.change - mean) * max(map(abs, away.values())) > spread:
+            return None
+        return {at: weight * (1 + (self.change - mean) / spread * away[at]) for at, weight in weights.items()}
+
+    def _average(self, weights: dict[float, float]) -> Tensor:
+        """The mean gradient along the path, by weights of its points, (C, *spatial)."""
+        total = torch.zeros_like(self._mean)
+        for at, weight in weights.items():
+            total += weight * self._slopes[at]
+        return total
 
     def values(self) -> Tensor:
-        """The trapezoid rule over all points seen, times the way, (C, *spatial)."""
-        return (self._total * self.way).to(self.way.dtype)
+        """The mean gradient times the way, (C, *spatial)."""
+        return (self._mean * self.way).to(self.way.dtype)
+
+
+def _trapezoid(points: list[float]) -> dict[float, float]:
+    """The trapezoid rule's weights of sorted points from 0 to 1."""
+    weights = dict.fromkeys(points, 0.0)
+    for a, b in pairwise(points):
+        weights[a] += (b - a) / 2
+        weights[b] += (b - a) / 2
+    return weights
+
+
+def _unlike(a: Tensor, b: Tensor) -> float:
+    """One less the cosine of the angle between two maps; 0 where both are blank."""
+    if not (a.any() or b.any()):
+        return 0.0
+    return 1 - float(torch.cosine_similarity(a.flatten().double(), b.flatten().double(), 0))

@@ -24,6 +24,7 @@ from sightline.network.readout import Readout, StaleReadoutError, finite, read_o
 from sightline.network.rules import Rule, ruled
 from sightline.network.trace import Trace, mixture, trace
 
+_SCALES = (0.5, -1.0, 4.0)  # of the other images that a linear head is tried on
 _FLAT = 1e-4  # share of the largest gradient by which those of a linear head may differ
 Part = TypeVar("Part")
 
@@ -138,12 +139,13 @@ class Net:
         """Whether a mixture of the scores has one gradient, everywhere in the map and whatever the image."""
         if self.layout(image, name) is None:
             return False
-        other = torch.rand(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
-        pair = torch.cat([image, image.flip(-1) * 0.5 + other])
-        reading = self.gradients(pair, Function(mixture), (name,))
-        slopes = torch.cat(reading.grads[name]).flatten(2).double()
-        flat = (slopes - slopes[:1].mean(2, keepdim=True)).abs().max()
-        return len(reading.grads[name]) == 1 and bool(flat <= _FLAT * slopes.abs().max())
+        dice = torch.Generator().manual_seed(0)
+        others = torch.rand(len(_SCALES), *image.shape[1:], generator=dice, device="cpu").to(image)
+        scales = torch.tensor(_SCALES).view(-1, *[1] * (image.ndim - 1)).to(image)
+        reading = self.gradients(torch.cat([image, scales * (image.flip(-1) + others)]), Function(mixture), (name,))
+        slopes, *more = (run.flatten(2).double() for run in reading.grads[name])
+        uneven = (slopes - slopes[:1].mean(2, keepdim=True)).abs().max()
+        return not more and bool(uneven <= _FLAT * slopes.abs().max())
 
     def layout(self, images: Tensor, name: str) -> Layout | None:
         """How layer `name` is laid out for these images; None where it holds no map of them."""

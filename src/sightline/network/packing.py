@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,13 +24,14 @@ _CLOSE = 1e-4  # share of the largest answer by which a prepared network may dif
 
 @dataclass(eq=False)
 class _Prepared:
-    """A convolution's folded weights, and as oneDNN packs them (None where it cannot)."""
+    """A convolution's folded weights, and as oneDNN packs them for each way (None where it cannot, or not yet)."""
 
     conv: nn.Conv2d
     norm: nn.BatchNorm2d | None
     weight: Tensor
     bias: Tensor | None
     packed: Tensor | None
+    back: Tensor | None = None
 
     def answer(self, images: Tensor) -> Tensor:
         if self.packed is not None and images.dtype == torch.float32 and images.device.type == "cpu":
@@ -50,13 +51,36 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None]:
-        conv, (slope,) = ctx.prepared.conv, slopes
+        (slope,) = slopes
+        if not torch.is_grad_enabled():
+            return _transposed(slope, ctx.shape, ctx.prepared), None
+        conv = ctx.prepared.conv  # a way back that is to be differentiated in its turn
         like = slope.new_empty(1).expand(ctx.shape)
         found = torch.ops.aten.convolution_backward(
             slope, like, ctx.prepared.weight, None, conv.stride, conv.padding, conv.dilation, False,
             [0] * len(conv.stride), conv.groups, [True, False, False],
         )  # fmt: skip
         return found[0], None
+
+
+def _transposed(slope: Tensor, shape: torch.Size, prepared: _Prepared) -> Tensor:
+    """The way back to images of that shape: the transposed convolution, its weights packed at the first one."""
+    conv = prepared.conv
+    reach = [dilation * (side - 1) + 1 for dilation, side in zip(conv.dilation, conv.kernel_size, strict=True)]
+    rest = [
+        size - ((out - 1) * stride - 2 * pad + far)
+        for size, out, stride, pad, far in zip(
+            shape[2:], slope.shape[2:], conv.stride, cast(tuple[int, ...], conv.padding), reach, strict=True
+        )
+    ]
+    if prepared.back is None:
+        prepared.back = torch.ops.mkldnn._reorder_convolution_transpose_weight(
+            prepared.weight, conv.padding, rest, conv.stride, conv.dilation, conv.groups, slope.shape
+        )
+    answer: Tensor = torch.ops.mkldnn._convolution_transpose_pointwise(
+        slope, prepared.back, None, conv.padding, rest, conv.stride, conv.dilation, conv.groups, "none", [], ""
+    )
+    return answer
 
 
 def _pointwise(images: Tensor, prepared: _Prepared) -> Tensor:

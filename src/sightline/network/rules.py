@@ -36,13 +36,23 @@ _RELUS = ("relu", "relu_", "relu6")
 _OTHERS = (
     "gelu", "silu", "hardswish", "mish", "elu", "selu", "celu", "leaky_relu", "prelu", "rrelu", "softplus",
     "hardtanh", "tanh", "sigmoid", "hardsigmoid", "logsigmoid", "softsign",
+    "hardshrink", "softshrink", "tanhshrink", "glu",
 )  # fmt: skip
 _GATES = ("tanh", "sigmoid", "hardsigmoid")  # beside ReLUs they weigh channels, and are no activations of them
 _FLOORS = (
     "clamp", "clamp_", "clamp_min", "clamp_min_", "clip", "clip_", "threshold", "_threshold", "threshold_",
 )  # fmt: skip
-_LARGER = ("maximum", "max", "fmax")
-_CHOICES = ("where", "mul", "mul_", "multiply", "multiply_")  # x * (x > 0) is a ReLU in disguise, of whatever kind
+_LARGER, _SMALLER = ("maximum", "max", "fmax"), ("minimum", "min", "fmin")
+_CHOICES = (
+    "where",
+    "mul",
+    "mul_",
+    "multiply",
+    "multiply_",
+    "masked_fill",
+    "masked_fill_",
+    "__setitem__",
+)  # x * (x > 0) is a ReLU in disguise, of whatever kind
 _IN_PLACE = (
     "relu_",
     "hardtanh_",
@@ -100,10 +110,15 @@ class Activations(TorchFunctionMode):
         if name is None or not isinstance(images, Tensor):
             return func(*args, **kwargs)
         if name == RELU and not images.requires_grad:  # the zero that something is held against came first
-            images, args = args[1], (args[1], images, *args[2:])
+            args, kwargs = (next(one for one in (*args, *kwargs.values()) if one is not images), images), {}
+            images = args[0]
         self.seen[name] += 1
         if self.rule is None or (name != RELU and self.rule in NAMED.values()):
             return func(*args, **kwargs)
+        if self.rule is guided:  # what is positive above, then the ReLU's own gradient: no copy, no second graph
+            passed: Tensor = func(*args, **kwargs)
+            passed.register_hook(lambda gradient: gradient.clamp_min(0))  # type: ignore[no-untyped-call]
+            return passed
         in_place = (
             bool(kwargs.get("inplace")) or getattr(func, "__name__", "") in _IN_PLACE or _says_in_place(func, args)
         )
@@ -120,10 +135,12 @@ def _kind(func: Any, args: Any, kwargs: Any) -> str | None:
         return RELU
     if name in _FLOORS:
         low = _lowest(args, kwargs, "threshold" if "threshold" in name else "min", None)
-        return RELU if low is not None and not bool(torch.as_tensor(low).any()) else None
+        floored = low is not None and not bool(torch.as_tensor(low).any())
+        return RELU if floored else "threshold" if "threshold" in name else None
     tensors = [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor)]
-    if name in _LARGER:
-        return RELU if len(tensors) == 2 and not all(bool(one.any()) for one in tensors) else None
+    if name in (*_LARGER, *_SMALLER):
+        zeros = [one for one in tensors if not one.requires_grad and not bool(one.any())]
+        return None if len(tensors) != 2 or not zeros else RELU if name in _LARGER else "minimum"
     if name in _CHOICES:
         moving = {one.shape for one in tensors if one.requires_grad}
         return "mask" if any(one.shape in moving and _is_mask(one) for one in tensors) else None
