@@ -93,3 +93,14 @@ def test_a_page_is_self_contained_and_treats_names_as_text():
     assert not re.search(r"(src|href)=\"(?!data:)", text)
     assert "default-src 'none'" in text
     assert "nothing here [blank-map]" in text
+
+
+def test_a_row_of_many_methods_goes_on_in_the_next():
+    methods = [f"method-{i}" for i in range(14)]
+    drawn = figure_grid([[panel(spot(), method=method) for method in methods]])
+    heats = [axis for axis in drawn.axes if any(axis.get_title().startswith(f"{m}") for m in methods)]
+    lefts = [round(axis.get_position().x0, 3) for axis in heats]
+    assert len(heats) == 14
+    assert [lefts.count(left) for left in sorted(set(lefts))] == [3, 3, 3, 3, 2], "three rows of four to five"
+    assert [axis.get_title() for axis in drawn.axes].count("a <b>photo</b>") == 1
+    assert drawn.get_size_inches()[0] < 30

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ __all__ = ["MARK", "Picture", "blend", "figure", "figure_grid"]
 DOUBT = "#92400e"
 _CELL, _BAR, _GAP, _TITLE, _LINE, _LABEL = 3.6, 0.78, 0.12, 0.34, 0.2, 0.42
 """Inches: a picture, its colour bar, gaps, a line of title, a line of text, a row's label."""
+_MOST = 6  # panels side by side; more go on in the next row
 Place = Callable[[float, float, float, float], Any]
 
 
@@ -43,7 +46,7 @@ def figure(panels: Row, *, alpha: float = 0.85, style: str = "pair") -> Picture:
 
 
 def figure_grid(rows: Sequence[Row], *, alpha: float = 0.85, style: str = "pair") -> Picture:
-    """A row for each photo and target, a cell for each of its panels; `style` is one of STYLES.
+    """A row for each photo and target, a cell for each of its panels, rows of many wrapped; `style` is one of STYLES.
 
     Neighbouring rows of one photo show it once, and are labelled with their targets. `alpha` in [0, 1]: how much
     the heat covers; for a cut-out, how far the rest is faded. Raises OptionError.
@@ -52,7 +55,9 @@ def figure_grid(rows: Sequence[Row], *, alpha: float = 0.85, style: str = "pair"
         raise OptionError(f"alpha={alpha}; it is a strength from 0 to 1.")
     if not rows or not all(rows):
         raise OptionError("there is nothing to draw: give at least one explanation.")
-    plan = _Plan(_blocks(rows), checked_style(style))
+    most = _MOST // 2 if checked_style(style) == "signs" else _MOST
+    rows = [part for row in rows for part in _wrapped(row, most)]
+    plan = _Plan(_blocks(rows), style)
     cells = [panel for row in rows for panel in row]
     warned = doubts(cells, plan.width)
     below = [*warned, *hints(cells, style, plan.width), footer(rows)]
@@ -109,6 +114,13 @@ class _Plan:
     def high(self, block: list[Row]) -> float:
         """A row with its title and the gap below it."""
         return _TITLE + _CELL * _aspect(block[0][0]) + _GAP
+
+
+def _wrapped(row: Row, most: int) -> list[Row]:
+    """A row as rows of about equal length, none of more than so many panels."""
+    count = math.ceil(len(row) / most)
+    ends = [round(len(row) * i / count) for i in range(count + 1)]
+    return [row[a:b] for a, b in pairwise(ends)]
 
 
 def _blocks(rows: Sequence[Row]) -> list[list[Row]]:
