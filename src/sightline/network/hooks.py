@@ -191,6 +191,12 @@ def differentiate(
         raise NetworkError(f"the network overwrites numbers that its own gradient needs: {error}") from error
 
 
+def on_the_way_back(tensor: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """The tensor itself, whose gradient goes on as `change` makes it."""
+    tensor.register_hook(change)  # type: ignore[no-untyped-call]
+    return tensor
+
+
 def first_tensor(output: Any) -> Tensor | None:
     """The tensor that a module put out, or the first of several."""
     if isinstance(output, Tensor):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from sightline.core.errors import MethodError, OptionError, near
+from sightline.network.hooks import on_the_way_back
 
 Rule = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(gradient, plain, given) -> what goes on below, all of one shape.
@@ -116,9 +117,7 @@ class Activations(TorchFunctionMode):
         if self.rule is None or (name != RELU and self.rule in NAMED.values()):
             return func(*args, **kwargs)
         if self.rule is guided:  # what is positive above, then the ReLU's own gradient: no copy, no second graph
-            passed: Tensor = func(*args, **kwargs)
-            passed.register_hook(lambda gradient: gradient.clamp_min(0))  # type: ignore[no-untyped-call]
-            return passed
+            return on_the_way_back(func(*args, **kwargs), lambda gradient: gradient.clamp_min(0))
         in_place = (
             bool(kwargs.get("inplace")) or getattr(func, "__name__", "") in _IN_PLACE or _says_in_place(func, args)
         )
