@@ -84,8 +84,8 @@ def test_a_map_lies_on_the_photo_and_is_nan_exactly_where_nothing_was_seen(model
 
 
 POSITIVE = (  # by what they are
-    "smoothgrad-squared", "vargrad", "grad-cam++", "smooth-grad-cam++", "layer-cam", "grad-cam-element-wise", "eigen-cam",
-    "fem", "refine-cam",
+    "smoothgrad-squared", "vargrad", "grad-cam++", "smooth-grad-cam++", "layer-cam", "grad-cam-element-wise",
+    "eigen-cam", "fem", "refine-cam",
 )  # fmt: skip
 
 
