@@ -184,7 +184,7 @@ def test_a_second_reader_of_a_convolution_keeps_it_whole():
     network.second = True
     model = model_of(network)
     assert_as_plain(model, network)
-    assert folded(model) == []
+    assert folded(model) == ["stem", "deep", "block.0"]
     assert model._packing._ready["last"][1].packed is not None
 
 
@@ -270,3 +270,91 @@ def test_two_models_of_one_network_do_not_disturb_each_other():
     assert "forward" not in vars(network.last)
     assert_as_plain(first, network)
     assert_as_plain(second, network)
+
+
+EDITS = {
+    "one filter set to zero": lambda n: n.last.weight.data[5].zero_(),
+    "one number": lambda n: n.last.weight.data[3, 2, 1, 1].add_(5),
+    "through NumPy": lambda n: n.last.weight.detach().numpy().__setitem__(7, 3.0),
+    "filters in another order": lambda n: n.last.weight.data.copy_(n.last.weight.data.flip(0).clone()),
+    "some variances": lambda n: n.last_norm.running_var.data[:6].fill_(9.0),
+    "statistics of the batch at hand": lambda n: forget(n.last_norm),
+}
+
+
+def forget(norm):
+    """As test-time adaptation does it: the batch's own statistics from now on."""
+    norm.track_running_stats, norm.running_mean, norm.running_var = False, None, None
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_edits_that_leave_no_version_are_seen(edit):
+    network = built()
+    model = model_of(network)
+    before = sl.attribute(model, pictures(), 1, "saliency").values
+    with torch.no_grad():
+        EDITS[edit](network)
+    assert_as_plain(model, network)
+    assert not torch.allclose(before, sl.attribute(model, pictures(), 1, "saliency").values, rtol=1e-3)
+
+
+def test_a_second_reader_beside_a_norm_that_does_nothing_yet_is_seen():
+    class Beside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm, self.head = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Linear(6, 3)
+
+        def forward(self, images):
+            x = self.conv(images)
+            return self.head((self.norm(x).relu() + x).mean((2, 3)))
+
+    network = Beside().eval()
+    model = model_of(network)
+    assert_as_plain(model, network)
+    assert folded(model) == []
+    with torch.no_grad():
+        network.norm.running_mean.add_(0.7)
+        network.norm.running_var.mul_(4)
+    assert_as_plain(model, network)
+
+
+@pytest.mark.parametrize("which", ["last", "last_norm"])
+def test_a_forward_of_the_owner_s_is_used_and_left_where_it_was(which):
+    network = built()
+    model = model_of(network)
+    assert_as_plain(model, network)
+    module = getattr(network, which)
+    module.forward = mine = lambda x: type(module).forward(module, x) * 3
+    assert_as_plain(model, network)
+    assert vars(module)["forward"] is mine
+
+
+class Called(nn.Module):
+    """Calls a network with other parameters than its own."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.factor = network, 1.0
+
+    def forward(self, images):
+        changed = {name: value * self.factor for name, value in self.network.named_parameters()}
+        return torch.func.functional_call(self.network, changed, (images,))
+
+
+def test_parameters_that_are_put_in_for_a_call_are_used():
+    network = Called(built())
+    model = model_of(network)
+    for factor in (1.0, 1.4, 0.6):
+        network.factor = factor
+        assert_as_plain(model, network)
+
+
+def test_a_hook_on_a_block_in_front_of_the_norm_sees_what_it_always_saw():
+    network, seen = built(), []
+    model = model_of(network)
+    assert_as_plain(model, network)
+    network.block.register_forward_hook(lambda _m, _i, output: seen.append(output.detach()))
+    sl.attribute(network, pictures(), 1, "saliency")
+    plain = seen[-1]
+    sl.attribute(model, pictures(), 1, "saliency")
+    assert torch.allclose(seen[-1], plain, atol=1e-5)

@@ -10,27 +10,33 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from functools import cache
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from sightline.network.hooks import watch
+from sightline.network.pairs import Pair, exact, pairs_of
 from sightline.network.readout import answer_of
 
+_SOME = 256  # numbers of a tensor whose order is watched
 _CLOSE = 1e-4  # share of the largest answer by which a prepared network may differ from the plain one
 
 
 @dataclass(eq=False)
 class _Prepared:
-    """A convolution's folded weights, and as oneDNN packs them for each way (None where it cannot, or not yet)."""
+    """A convolution's folded weights, and as oneDNN packs them for each way (None where it cannot, or not yet).
+
+    `source` is the parameter that they were made from.
+    """
 
     conv: nn.Conv2d
     norm: nn.BatchNorm2d | None
     weight: Tensor
     bias: Tensor | None
     packed: Tensor | None
+    source: Tensor
     back: Tensor | None = None
 
     def answer(self, images: Tensor) -> Tensor:
@@ -91,24 +97,12 @@ def _pointwise(images: Tensor, prepared: _Prepared) -> Tensor:
     return answer
 
 
-class _Pair(NamedTuple):
-    """A convolution, the batch norm that reads it and nothing else (None without one), an example input's shape."""
-
-    conv: nn.Conv2d
-    size: tuple[int, ...]
-    norm_name: str = ""
-    norm: nn.BatchNorm2d | None = None
-
-    def apart(self) -> _Pair:
-        return self._replace(norm_name="", norm=None)
-
-
 class Packing:
     """The prepared convolutions of one network; they belong to a Model and follow the network's own numbers."""
 
     def __init__(self) -> None:
         self._modules: tuple[object, ...] = ()
-        self._pairs: dict[str, _Pair] = {}
+        self._pairs: dict[str, Pair] = {}
         self._ready: dict[str, tuple[object, _Prepared]] = {}
         self._on = True
         self._thread = 0
@@ -153,10 +147,10 @@ class Packing:
             for name, pair in self._pairs.items()
         )
 
-    def _worth_it(self, network: nn.Module, image: Tensor) -> dict[str, _Pair]:
+    def _worth_it(self, network: nn.Module, image: Tensor) -> dict[str, Pair]:
         """What can be prepared, by name: checked against the plain network, whose answer has to come out."""
         with torch.no_grad():
-            found, plain = _pairs_of(network, image)
+            found, plain = pairs_of(network, image)
             for self._pairs in (found, {name: pair.apart() for name, pair in found.items()}):
                 with self._patching():
                     answer = answer_of(network(image.clone()), 1)
@@ -171,6 +165,8 @@ class Packing:
         self._expected.clear()
         with ExitStack() as undo:
             for name, pair in self._pairs.items():
+                if "forward" in vars(pair.conv):
+                    continue  # its owner's, or another loan's
                 prepared = self._prepared(name)
                 undo.callback(_patched(pair.conv, self._answering(prepared)))
                 if prepared.norm is not None:
@@ -179,19 +175,21 @@ class Packing:
 
     def _prepared(self, name: str) -> _Prepared:
         """The weights as they are now: prepared anew when any of them, or who watches them, changed."""
-        conv, size, _, norm = self._pairs[name]
-        if norm is not None and (conv._forward_hooks or norm._forward_pre_hooks or not _plain(conv)):
-            norm = None  # its owner looks at what lies between them, or moved it to where folding loses digits
+        pair = self._pairs[name]
+        conv, norm = pair.conv, pair.norm
+        if norm is None or pair.watched() or not exact(conv) or norm.running_mean is None or norm.running_var is None:
+            norm = None
         key = (norm is None, *_fingerprint(conv), *(_fingerprint(norm) if norm is not None else ()))
         known = self._ready.get(name)
         if known is None or known[0] != key:
-            known = self._ready[name] = (key, _prepare(conv, norm, size))
+            known = self._ready[name] = (key, _prepare(conv, norm, pair.size))
         return known[1]
 
     def _answering(self, prepared: _Prepared) -> Callable[[Tensor], Tensor]:
         def forward(images: Tensor) -> Tensor:
-            if not self._on or threading.get_ident() != self._thread:
-                return nn.Conv2d.forward(prepared.conv, images)
+            conv = prepared.conv
+            if not self._on or threading.get_ident() != self._thread or conv.weight is not prepared.source:
+                return nn.Conv2d.forward(conv, images)
             answer = prepared.answer(images)
             if prepared.norm is not None:
                 self._expected[prepared.norm] = (answer, answer._version)
@@ -200,9 +198,12 @@ class Packing:
         return forward
 
     def _passing(self, norm: nn.BatchNorm2d) -> Callable[[Tensor], Tensor]:
+        source = norm.weight
+
         def forward(images: Tensor) -> Tensor:
             folded, version = self._expected.get(norm, (None, 0))
-            if not self._on or threading.get_ident() != self._thread or folded is not images:
+            here = self._on and threading.get_ident() == self._thread and norm.weight is source
+            if not here or folded is not images:
                 return nn.BatchNorm2d.forward(norm, images)
             if images._version == version:
                 del self._expected[norm]
@@ -217,51 +218,32 @@ def _patched(module: nn.Module, forward: Callable[[Tensor], Tensor]) -> Callable
     return lambda: vars(module).pop("forward", None)
 
 
-def _pairs_of(network: nn.Module, image: Tensor) -> tuple[dict[str, _Pair], Tensor]:
-    """One plain pass: the convolutions that ran, each with the batch norm that read it, and the network's answer."""
-    ran: dict[str, list[tuple[nn.Module, Tensor, Tensor, int]]] = {}
-
-    def look(name: str, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        if type(module) in (nn.Conv2d, nn.BatchNorm2d) and "forward" not in vars(module) and inputs:
-            between: Tensor = inputs[0] if isinstance(module, nn.BatchNorm2d) else output
-            ran.setdefault(name, []).append((module, inputs[0], output, between._version))
-        return output
-
-    with watch(network, look):
-        answer = answer_of(network(image.clone()), 1)
-    readers: dict[tuple[int, int], list[str]] = {}
-    for name, runs in ran.items():
-        for module, given, _, version in runs:
-            if isinstance(module, nn.BatchNorm2d):
-                readers.setdefault((id(given), version), []).append(name)
-    found = {}
-    for name, ((module, given, output, version), *more) in ran.items():
-        if isinstance(module, nn.Conv2d) and _plain(module):
-            pair = _Pair(module, tuple(given.shape))
-            (reader, *others) = readers.get((id(output), version), [""])
-            norm = ran[reader][0][0] if reader else None
-            if isinstance(norm, nn.BatchNorm2d) and not more and not others and len(ran[reader]) == 1:
-                pair = pair._replace(norm_name=reader, norm=norm) if norm.running_mean is not None else pair
-            found[name] = pair
-    return found, answer
-
-
-def _plain(conv: nn.Conv2d) -> bool:
-    """Whether its numbers are its own, and of a kind that can be folded without loss."""
-    own = isinstance(conv._parameters.get("weight"), nn.Parameter) and not conv._forward_pre_hooks
-    return own and conv.weight.dtype in (torch.float32, torch.float64) and conv.weight.device.type == "cpu"
-
-
 def _fingerprint(module: nn.Conv2d | nn.BatchNorm2d) -> tuple[object, ...]:
-    """What tells that a module's numbers changed: each tensor's identity and version, and some of its numbers.
+    """What tells that a module's numbers changed: each tensor's identity and version, and a mark of its numbers.
 
-    The latter because an update through `.data` leaves no version.
+    The latter because an update through `.data` or NumPy leaves no version.
     """
     tensors = [one for one in (*module._parameters.values(), *module._buffers.values()) if one is not None]
-    marks = (one.detach().flatten()[:: max(1, one.numel() // 4)].sum().item() for one in tensors if one.numel())
     settings = getattr(module, "eps", None), getattr(module, "padding_mode", None), getattr(module, "padding", None)
     versions = ((id(one), 0 if one.is_inference() else one._version, one.data_ptr()) for one in tensors)
-    return (settings, *versions, *marks)
+    return (settings, *versions, *_marks(tensors))
+
+
+def _marks(tensors: list[Tensor]) -> tuple[float, ...]:
+    """Two numbers for each tensor: one that all of its numbers go into, one that the order of some does."""
+    flat = [one.detach().flatten() for one in tensors if one.is_floating_point() and one.numel()]
+    some = [one[:: max(1, len(one) // _SOME)] for one in flat]
+    marks = [one.sum() for one in flat] + [one @ _ramp(len(one), one) for one in some]
+    return tuple(torch.stack(marks).tolist()) if marks else ()
+
+
+def _ramp(count: int, like: Tensor) -> Tensor:
+    return _slope(count, like.dtype, like.device)
+
+
+@cache
+def _slope(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.linspace(1, 2, count, dtype=dtype, device=device)
 
 
 def _prepare(conv: nn.Conv2d, norm: nn.BatchNorm2d | None, size: tuple[int, ...]) -> _Prepared:
@@ -276,7 +258,7 @@ def _prepare(conv: nn.Conv2d, norm: nn.BatchNorm2d | None, size: tuple[int, ...]
     if packable and on_cpu:  # what comes out has the weights' layout, and with channels last no copies are made
         weight = weight.to(memory_format=torch.channels_last)  # not contiguous(), which leaves 1x1 as they are
     packed = _pack(conv, weight, size) if packable and on_cpu else None
-    return _Prepared(conv, norm, weight, bias, packed)
+    return _Prepared(conv, norm, weight, bias, packed, conv.weight)
 
 
 def _pack(conv: nn.Conv2d, weight: Tensor, size: tuple[int, ...]) -> Tensor | None:
