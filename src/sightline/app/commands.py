@@ -34,7 +34,9 @@ def explain(given: argparse.Namespace) -> int:
     photos, records, stopped = _Photos(given.photos, model), [], False
     with _progress(given.json) as bar:
         for group in photos:
-            live = show.Live(bar, {photo.sha256: goals[i] for i, photo in group} if given.live else {}, style)
+            live = show.Live(
+                bar, {photo.sha256: goals[i] for i, photo in group} if given.live else {}, given.smooth, style
+            )
             ask = partial(sl.explain, model, progress=bar.update, watch=live, **asked, **options)
             for (i, _), results in zip(group, _by_target(ask, group, given.target), strict=False):
                 for goal in goals[i]:

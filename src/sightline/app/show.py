@@ -24,8 +24,8 @@ def text(name: str) -> str:
 class Live:
     """Watches explanations get better: their precision in the bar, their pictures in the `files` of a photo."""
 
-    def __init__(self, bar: Any, files: dict[str, list[Path]], style: str) -> None:
-        self._bar, self._files, self._style = bar, files, style
+    def __init__(self, bar: Any, files: dict[str, list[Path]], smooth: float | None, style: str) -> None:
+        self._bar, self._files, self._smooth, self._style = bar, files, smooth, style
         self._last: dict[Path, float] = {}
 
     def __call__(self, so_far: sl.Explanation) -> None:
@@ -33,7 +33,7 @@ class Live:
             self._bar.set_postfix_str(f"{so_far.method}: standard error {so_far.precision:.1%}")
         for file in self._files.get(so_far.photo.sha256, []):
             if time.monotonic() - self._last.get(file, -_PAUSE) >= _PAUSE:
-                so_far.save(file, style=self._style)
+                so_far.save(file, self._smooth, style=self._style)
                 self._last[file] = time.monotonic()
 
 

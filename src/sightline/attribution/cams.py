@@ -46,10 +46,8 @@ def cam_map(
     """
     names = layers_of(net, images, layer)
     recipe = _Recipe(contribution, names, _smoothings(smoothing))
-    if rule is None:
-        return _recipe(net, images, target, _plain(net, images, target, names), recipe)
-    ruled = rule_of(rule)
-    return _recipe(net, images, target, lambda view: net.gradients(view, target, names, rule=ruled), recipe)
+    ruled = None if rule is None else rule_of(rule)
+    return _recipe(net, images, target, lambda view: net.look(view, target, *names, rule=ruled), recipe)
 
 
 def refine_cam(net: Net, images: Tensor, target: Target, *, layer: Layers = None, smoothing: Any = None) -> Heat:
@@ -59,7 +57,7 @@ def refine_cam(net: Net, images: Tensor, target: Target, *, layer: Layers = None
     """
     names = layers_of(net, images, layer or net.stages(images))
     recipe = _Recipe(grad_cam_pp, names, _smoothings(smoothing), product, scaled)
-    return replace(_recipe(net, images, target, _plain(net, images, target, names), recipe), unit=None)
+    return replace(_recipe(net, images, target, lambda view: net.look(view, target, *names), recipe), unit=None)
 
 
 def shapley_cam(net: Net, images: Tensor, target: Target, *, layer: Layers = None, smoothing: Any = None) -> Heat:
@@ -107,7 +105,7 @@ def guided_grad_cam(net: Net, images: Tensor, target: Target, *, layer: Layers =
     """Guided backpropagation times the enlarged, rectified Grad-CAM, (B, C, *spatial) (arXiv:1610.02391)."""
     names = layers_of(net, images, layer)
     recipe = _Recipe(grad_cam, names, _smoothings(smoothing), finish=rectified)
-    coarse = _recipe(net, images, target, _plain(net, images, target, names), recipe)
+    coarse = _recipe(net, images, target, lambda view: net.look(view, target, *names), recipe)
     fine = saliency(net, images, target, rule="guided")
     spent = tuple((forward + 1, backward + 1) for forward, backward in coarse.spent)
     return replace(coarse, values=fine.values * coarse.values, spent=spent, unit=None)
@@ -134,7 +132,7 @@ def layers_of(net: Net, images: Tensor, layer: Layers) -> tuple[str, ...]:
 
 def named(layer: Layers) -> tuple[str, ...]:
     """The names that are given: none, one or several. Raises OptionError for an empty list."""
-    if layer is None or layer == "":
+    if layer is None:
         return ()
     if not isinstance(layer, list | tuple):
         return (layer,)  # type: ignore[return-value]
@@ -144,24 +142,17 @@ def named(layer: Layers) -> tuple[str, ...]:
 
 
 def _smoothings(given: Any) -> tuple[str, ...]:
-    wanted = () if given is None else (given,) if isinstance(given, str) else tuple(given)
-    for one in wanted:
-        if one not in SMOOTHINGS:
-            raise OptionError(
-                f"smoothing={given!r}; possible: {', '.join(map(repr, SMOOTHINGS))}, or both in a tuple."
-            )
+    parts = [part.strip() for part in given.split(",")] if isinstance(given, str) else given
+    wanted = tuple(parts) if isinstance(parts, list | tuple) else (parts,) if given is not None else ()
+    if any(one not in SMOOTHINGS for one in wanted):
+        raise OptionError(f"smoothing={given!r}; possible: {', '.join(map(repr, SMOOTHINGS))}, or both in a tuple.")
     return wanted
-
-
-def _plain(net: Net, images: Tensor, target: Target, names: tuple[str, ...]) -> Read:
-    """The pass that all methods share for the images as they are, a pass of its own for views of them."""
-    return lambda view: net.look(view, target, *names) if view is images else net.gradients(view, target, names)
 
 
 def _recipe(net: Net, images: Tensor, target: Target, read: Read, recipe: _Recipe, backward: int = 1) -> Heat:
     found, dense = [], False
     grids: dict[str, list[tuple[int, ...]]] = {}
-    views = _views(images) if "tta" in recipe.smoothings else [(images, False)]
+    views = net.views(images) if "tta" in recipe.smoothings else [(images, False)]
     for view, mirrored in views:
         if mirrored and _placed(target, dense):
             continue
@@ -223,12 +214,6 @@ def scaled(maps: Tensor) -> Tensor:
 def _shares(size: Tensor, of: Tensor) -> Tensor:
     top = size.flatten(1).amax(1).view(-1, *[1] * (of.ndim - 1))
     return of / torch.where(top > 0, top, torch.ones_like(top))
-
-
-def _views(images: Tensor) -> list[tuple[Tensor, bool]]:
-    """Six views of the images, and whether they are mirrored; the first is the images, whose pass is shared."""
-    plain = [images, images * 0.9, images * 1.1]
-    return [(view, False) for view in plain] + [(view.flip(-1), True) for view in plain]
 
 
 def _placed(target: Target, dense: bool) -> bool:

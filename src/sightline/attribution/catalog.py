@@ -81,7 +81,8 @@ _ONCE, _TO_LAYER = "1 forward, 1 backward", "1 forward, 1 backward to the layer"
 _SAMPLES = "25 forward and backward, or as many as `precision` takes"
 
 
-def _insane(method: str, paper: str) -> Warning:
+def insane(method: str, paper: str) -> Warning:
+    """That a method's maps are no evidence."""
     message = f"{method} shows much the same whatever the network learned ({paper}): it sharpens the photo's edges."
     return Warning("fails-sanity-check", f"{message} Do not take its map as evidence.")
 
@@ -105,11 +106,11 @@ CATALOG: tuple[Method, ...] = (
     ),
     Method(
         "guided-backprop", "gradients", "arXiv:1412.6806", RELU, _ONCE, partial(saliency, rule="guided"),
-        "guided gradient", channels="largest", caution=_insane("guided-backprop", "arXiv:1810.03292"),
+        "guided gradient", channels="largest", caution=insane("guided-backprop", "arXiv:1810.03292"),
     ),
     Method(
         "deconvnet", "gradients", "arXiv:1311.2901", RELU, _ONCE, partial(saliency, rule="rectified"),
-        "rectified gradient", channels="largest", caution=_insane("deconvnet", "arXiv:1805.07039"),
+        "rectified gradient", channels="largest", caution=insane("deconvnet", "arXiv:1805.07039"),
     ),
     Method(
         "smoothgrad", "gradients", "arXiv:1706.03825", GRADIENTS, _SAMPLES,
@@ -131,7 +132,7 @@ CATALOG: tuple[Method, ...] = (
     Method(
         "guided-grad-cam", "gradients", "arXiv:1610.02391", LAYER | RELU, "2 forward, 2 backward",
         guided_grad_cam, "guided gradient × weighted activation", ("layer",), "largest",
-        caution=_insane("guided-grad-cam", "arXiv:1810.03292"),
+        caution=insane("guided-grad-cam", "arXiv:1810.03292"),
     ),
     _cam("grad-cam", "arXiv:1610.02391", contributions.grad_cam),
     _cam("cam", "arXiv:1512.04150", contributions.cam, needs=LAYER | {"linear-head"}),

@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 from sightline.attribution.cams import Layers, layers_of, named
-from sightline.attribution.catalog import Explainer, Method, method, methods
+from sightline.attribution.catalog import Explainer, Method, insane, method, methods
 from sightline.core.checks import whole
 from sightline.core.errors import MethodError, OptionError, TargetError, near
 from sightline.core.heats import Heat, Warning, speaks_against
 from sightline.core.targets import Classes, Output, Predicted, Target
+from sightline.network.census import described, only_relus
 from sightline.network.net import Net
 from sightline.network.reading import INPUT
-from sightline.network.rules import described, only_relus
+from sightline.network.rules import NAMED
 
 Watch = Callable[[str, "Outcome"], object]
 """Called with a method's id and what there is so far."""
@@ -102,10 +103,22 @@ def run(
     for one in bound:
         name = one.method.id
         show = None if watch is None else partial(_show, watch, name, Outcome({}, fixed, scores))
-        heats[name] = heat = noted(net, drive(one.explainer(net, images, fixed), show), one)
+        try:
+            heats[name] = heat = noted(net, drive(one.explainer(net, images, fixed), show), one)
+        except KeyboardInterrupt:
+            if not heats:
+                raise
+            done = next(reversed(heats))
+            heats[done] = replace(heats[done], warnings=(*heats[done].warnings, stopped(f"before {name} had a map")))
+            break
         if heat.interrupted:
             break  # the user asked to stop: what there is, is given
     return Outcome(heats, fixed, scores)
+
+
+def stopped(when: str) -> Warning:
+    """That the user stopped a run."""
+    return Warning("interrupted", f"stopped {when}: this is the best, or the last, that there was by then.")
 
 
 def _show(watch: Watch, name: str, outcome: Outcome, heat: Heat) -> None:
@@ -165,8 +178,7 @@ def drive(result: Heat | Iterator[Heat], watch: Callable[[Heat], object] | None 
     except KeyboardInterrupt:
         if best is None:
             raise
-        stopped = Warning("interrupted", f"stopped after {best.passes[0]} passes: the best map so far.")
-        return replace(best, warnings=(*best.warnings, stopped))
+        return replace(best, warnings=(*best.warnings, stopped(f"after {best.passes[0]} passes")))
     if best is None:
         raise RuntimeError("a method gave no heat at all")
     return best
@@ -175,6 +187,8 @@ def drive(result: Heat | Iterator[Heat], watch: Callable[[Heat], object] | None 
 def noted(net: Net, heat: Heat, bound: Bound) -> Heat:
     """The heat with warnings for all that would otherwise fail in silence."""
     found = [*net.warnings, *filter(None, [bound.method.caution])]
+    if bound.method.family == "gradients" and bound.options.get("rule") in NAMED:
+        found.append(insane(f"{bound.method.id} by the {bound.options['rule']} rule", "arXiv:1810.03292"))
     if net.readout.final == "unknown":
         message = (
             f"no softmax or sigmoid was found that makes these probabilities, so the {net.readout.score} is "
@@ -213,11 +227,11 @@ def _doubts(heat: Heat, image: int, bound: Bound) -> Iterator[Warning]:
         yield Warning("imprecise", message)
     gap, allowed = heat.gap, bound.options.get("tolerance")
     if gap is not None and allowed is not None and not float(gap[image]) <= allowed:
-        share = float(gap[image])
+        share, raised = float(gap[image]), "budget" if bound.options.get("steps") is None else "steps"
         by = f"{share:.1%}, more than {allowed:.2%}," if math.isfinite(share) else "all of it, as it does not change,"
         message = (
             f"the map's sum misses the score's change by {by} "
-            f"after {heat.spent[image][0]} passes. Raise budget, or take a baseline that differs more."
+            f"after {heat.spent[image][0]} passes. Raise {raised}, or take a baseline that differs more."
         )
         yield Warning("completeness-gap", message)
 

@@ -26,11 +26,9 @@ def saliency(net: Net, images: Tensor, target: Target, *, wrt: str | None = None
     Raises LayerError, OptionError, and MethodError where the rule does not fit the network's activations.
     """
     place = wrt or INPUT
-    if rule is None:
-        reading = net.look(images, target, place)
-    else:
-        reading = net.gradients(images, target, (place,), rule=rule_of(rule))
-    return Heat(total(reading.grads[place]), spent=passes(1, 1, len(images)), layer=wrt, unit=_per(wrt))
+    reading = net.look(images, target, place, rule=None if rule is None else rule_of(rule))
+    unit = _per(wrt) if rule is None else "gradient by a rule"
+    return Heat(total(reading.grads[place]), spent=passes(1, 1, len(images)), layer=wrt, unit=unit)
 
 
 def input_x_gradient(net: Net, images: Tensor, target: Target, *, wrt: str | None = None) -> Heat:

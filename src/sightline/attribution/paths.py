@@ -21,6 +21,7 @@ from sightline.network.reading import INPUT
 _FIRST = 24  # segments to start from: from fewer, a signed sum can cancel before the map is right
 _AT_ONCE = 8  # segments bisected in one round
 _NEAR = 20  # tolerances that the segments' disagreements may add up to, for the rest to be calibrated away
+_ROUNDING = 1e-6  # share of a score that float32 does not hold
 _UNLIKE = 0.3  # tolerances by which a round may turn the map, as one less the cosine
 
 
@@ -75,7 +76,8 @@ def _heat(paths: list[list[_Path]]) -> Heat:
     changes = [sum(path.change for path in column) / len(column) for column in paths]
     change = torch.tensor(changes, dtype=torch.float64)
     missing = (values.double().flatten(1).sum(1).cpu() - change).abs()
-    gap = torch.where(missing == 0, 0.0, missing / change.abs())
+    still = torch.tensor([all(path.still for path in column) for column in paths])
+    gap = torch.where((missing == 0) | still, 0.0, missing / change.abs())
     spent = tuple((sum(len(path.scores) for path in column),) * 2 for column in paths)
     return Heat(values, gap=gap.to(values.dtype), spent=spent)
 
@@ -112,8 +114,16 @@ class _Path:
     def change(self) -> float:
         return self.scores[1.0] - self.scores[0.0]
 
+    @property
+    def still(self) -> bool:
+        """Whether the score moves along the path by no more than rounding."""
+        scores = self.scores.values()
+        return max(scores) - min(scores) <= _ROUNDING * max(map(abs, scores))
+
     def refine(self, tolerance: float, budget: int) -> None:
         """Calibrate the map, if it is good enough; or ask for the middles of the segments that disagree most."""
+        if self.still:
+            return
         points = sorted(self.scores)
         weights = _trapezoid(points)
         before = self._mean if self._mean.any() else self._average(_trapezoid(sorted({*points[::2], 1.0})))

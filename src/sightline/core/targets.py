@@ -118,6 +118,9 @@ class Classes(Target):
 
     indices: tuple[int, ...]
 
+    def __str__(self) -> str:
+        return f"classes {', '.join(map(str, self.indices))}"
+
     def read(self, seen: Seen) -> Tensor:
         scores = _flat(seen.scores, self)
         _covers(len(self.indices), seen.rows)
@@ -128,6 +131,9 @@ class Classes(Target):
 @dataclass(frozen=True)
 class Predicted(Target):
     """The class that the network itself ranks first; fixed on the untouched image, never moved afterwards."""
+
+    def __str__(self) -> str:
+        return "the predicted class"
 
     def read(self, seen: Seen) -> Tensor:
         scores = _flat(seen.scores, self)
@@ -213,6 +219,9 @@ class Region(Target):
 
     mask: Any
     index: int
+
+    def __str__(self) -> str:
+        return f"Region(mask {tuple(getattr(self.mask, 'shape', ()))}, {self.index})"
 
     def read(self, seen: Seen) -> Tensor:
         scores = seen.scores

@@ -21,7 +21,7 @@ from sightline.network.layouts import Layout
 from sightline.network.packing import Packing
 from sightline.network.reading import INPUT, Ask, Reading, joined, read
 from sightline.network.readout import Readout, StaleReadoutError, finite, read_off, scores_of
-from sightline.network.rules import Rule, ruled
+from sightline.network.rules import Rule, check_ruled, ruled
 from sightline.network.trace import Trace, mixture, trace
 
 _SCALES = (0.5, -1.0, 4.0)  # of the other images that a linear head is tried on
@@ -43,7 +43,8 @@ class Net:
     packing: Packing = field(default_factory=Packing)
     warnings: list[Warning] = field(default_factory=list)
     progress: Callable[[int], object] = lambda _rows: None
-    _memo: tuple[Tensor, Reading] | None = None
+    _memo: dict[tuple[int, Rule | None], tuple[Tensor, Reading]] = field(default_factory=dict)
+    _views: list[tuple[Tensor, bool]] | None = None
 
     def scores(self, images: Tensor) -> Tensor:
         """(N, K, ...) scores of images (N, C, *spatial), without a gradient."""
@@ -73,13 +74,30 @@ class Net:
             _clear(seen)
             return scores_of(self.module, images, self.readout, sure=True)
 
-    def look(self, images: Tensor, target: Target, *places: str) -> Reading:
-        """The pass over the untouched images that all methods asked for together share."""
-        if self._memo is not None and self._memo[0] is images and set(places) <= set(self._memo[1].grads):
-            return self._memo[1]
-        reading = self.gradients(images, target, tuple(dict.fromkeys(self.plan + places)))
-        self._memo = (images, reading)
+    def look(self, images: Tensor, target: Target, *places: str, rule: Rule | None = None) -> Reading:
+        """The pass over images that all methods asked for together share; one for each rule and each view.
+
+        The plain pass over the untouched images shows all places of the `plan`.
+        """
+        planned = self.plan if rule is None and images is not self._viewed(images) else ()
+        key = (id(images), rule)
+        known = self._memo.get(key)
+        if known is not None and set(places) <= set(known[1].grads):
+            return known[1]
+        reading = self.gradients(images, target, tuple(dict.fromkeys(planned + places)), rule=rule)
+        self._memo[key] = (images, reading)
         return reading
+
+    def views(self, images: Tensor) -> list[tuple[Tensor, bool]]:
+        """Six views of images, and whether they are mirrored: as they are first, then times 0.9 and 1.1."""
+        if self._views is None or self._views[0][0] is not images:
+            plain = [images, images * 0.9, images * 1.1]
+            self._views = [(view, False) for view in plain] + [(view.flip(-1), True) for view in plain]
+        return self._views
+
+    def _viewed(self, images: Tensor) -> Tensor | None:
+        """The images themselves, if they are a view of others."""
+        return next((view for view, _ in (self._views or [])[1:] if view is images), None)
 
     def gradients(
         self,
@@ -107,8 +125,9 @@ class Net:
     def _gradients(self, images: Tensor, rows: Tensor, ask: Ask, part: slice) -> Reading:
         leaf = self._ready(images[part]).detach().requires_grad_(INPUT in ask.places)
         twice = sdpa_kernel(SDPBackend.MATH) if ask.curvature else nullcontext()  # the fused ones differentiate once
-        with self.packing.hidden(ask.layers), record(ask.layers) as seen, ruled(ask.rule), twice:
+        with self.packing.hidden(ask.layers), record(ask.layers) as seen, ruled(ask.rule) as asked, twice:
             scores = self._answer(leaf.clone(), seen)
+        check_ruled(ask.rule, asked, scores)
         return read(self.module, ask, leaf, scores, seen, rows[part], images.dtype)
 
     def trace(self, images: Tensor) -> Trace:
@@ -120,6 +139,7 @@ class Net:
     def prepare(self, images: Tensor, layer: str | None) -> None:
         """Find out how a layer lies on the images as they are, before others are shown to the network."""
         if layer is not None:
+            self.layer(layer)
             self.layout(images, layer)
 
     def default_layer(self, images: Tensor) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from sightline.core.errors import MethodError, OptionError, near
+from sightline.network.census import RELU, census, described, only_relus
 from sightline.network.hooks import on_the_way_back
 
 Rule = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -32,41 +34,14 @@ def rectified(gradient: Tensor, plain: Tensor, given: Tensor) -> Tensor:
 
 
 NAMED: dict[str, Rule] = {"guided": guided, "rectified": rectified}
-RELU = "relu"
 _RELUS = ("relu", "relu_", "relu6")
 _OTHERS = (
     "gelu", "silu", "hardswish", "mish", "elu", "selu", "celu", "leaky_relu", "prelu", "rrelu", "softplus",
-    "hardtanh", "tanh", "sigmoid", "hardsigmoid", "logsigmoid", "softsign",
+    "hardtanh", "tanh", "sigmoid", "hardsigmoid", "log_sigmoid", "logsigmoid", "softsign",
     "hardshrink", "softshrink", "tanhshrink", "glu",
 )  # fmt: skip
-_GATES = ("tanh", "sigmoid", "hardsigmoid")  # beside ReLUs they weigh channels, and are no activations of them
-_FLOORS = (
-    "clamp", "clamp_", "clamp_min", "clamp_min_", "clip", "clip_", "threshold", "_threshold", "threshold_",
-)  # fmt: skip
-_LARGER, _SMALLER = ("maximum", "max", "fmax"), ("minimum", "min", "fmin")
-_CHOICES = (
-    "where",
-    "mul",
-    "mul_",
-    "multiply",
-    "multiply_",
-    "masked_fill",
-    "masked_fill_",
-    "__setitem__",
-)  # x * (x > 0) is a ReLU in disguise, of whatever kind
-_IN_PLACE = (
-    "relu_",
-    "hardtanh_",
-    "leaky_relu_",
-    "elu_",
-    "selu_",
-    "celu_",
-    "rrelu_",
-    "threshold_",
-    "clamp_",
-    "clamp_min_",
-    "clip_",
-)
+_FLOORS = ("clamp", "clamp_min", "clip", "threshold", "_threshold")
+_LARGER = ("maximum", "max", "fmax")
 
 
 def rule_of(given: Any) -> Rule:
@@ -77,20 +52,6 @@ def rule_of(given: Any) -> Rule:
         rule: Rule = given
         return rule
     raise OptionError(f"rule={given!r}; give a function of (gradient, plain, given), or a name: {near('', NAMED)}")
-
-
-def only_relus(activations: Counter[str]) -> bool:
-    """Whether rules made for ReLUs say all that there is to say of a network."""
-    return bool(activations[RELU]) and not any(
-        count and name not in (RELU, *_GATES) for name, count in activations.items()
-    )
-
-
-def described(activations: Counter[str]) -> str:
-    """The activations in words, for an error."""
-    return (
-        ", ".join(f"{name} ({count}x)" for name, count in activations.most_common() if count) or "none that was seen"
-    )
 
 
 class Activations(TorchFunctionMode):
@@ -106,67 +67,54 @@ class Activations(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name = _kind(func, args, kwargs) if _on_the_way(args, kwargs) else None
-        images = args[0] if args else kwargs.get("input")
-        if name is None or not isinstance(images, Tensor):
+        tensors = [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor)]
+        name = _kind(func, args, kwargs, tensors) if any(one.requires_grad for one in tensors) else None
+        if name is None or not torch.is_grad_enabled():
             return func(*args, **kwargs)
-        if name == RELU and not images.requires_grad:  # the zero that something is held against came first
-            args, kwargs = (next(one for one in (*args, *kwargs.values()) if one is not images), images), {}
-            images = args[0]
         self.seen[name] += 1
         if self.rule is None or (name != RELU and self.rule in NAMED.values()):
             return func(*args, **kwargs)
         if self.rule is guided:  # what is positive above, then the ReLU's own gradient: no copy, no second graph
             return on_the_way_back(func(*args, **kwargs), lambda gradient: gradient.clamp_min(0))
-        in_place = (
-            bool(kwargs.get("inplace")) or getattr(func, "__name__", "") in _IN_PLACE or _says_in_place(func, args)
-        )
-        rest = args[1:]
-        named = {key: value for key, value in kwargs.items() if key != "input"}
-        answer: Tensor = _Ruled.apply(images.clone(), lambda x: func(x, *rest, **named), self.rule)
-        return images.copy_(answer) if in_place else answer
+        given = next(one for one in tensors if one.requires_grad)
+        again = partial(_called_with, func, args, kwargs, given)
+        answer: Tensor = _Ruled.apply(given.clone(), again, self.rule)
+        return given.copy_(answer) if _in_place(func, args, kwargs) else answer
 
 
-def _kind(func: Any, args: Any, kwargs: Any) -> str | None:
+def _called_with(func: Any, args: Any, kwargs: Any, given: Tensor, other: Tensor) -> Any:
+    """The same call with another tensor in place of `given`."""
+    swapped = {key: other if one is given else one for key, one in kwargs.items()}
+    return func(*(other if one is given else one for one in args), **swapped)
+
+
+def _in_place(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether a call writes into what it is given; torch.nn's modules may say so by the last plain argument."""
+    name, module = getattr(func, "__name__", ""), getattr(func, "__module__", "")
+    last = module == "torch.nn.functional" and len(args) > 1 and args[-1] is True
+    return last or bool(kwargs.get("inplace")) or name.endswith("_")
+
+
+def _kind(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> str | None:
     """ "relu", another activation's name, or None for what is no activation."""
-    name = str(getattr(func, "__name__", ""))
-    if name in _RELUS or (name in ("hardtanh", "hardtanh_") and _lowest(args, kwargs, "min_val", -1.0) == 0):
+    name = str(getattr(func, "__name__", "")).removesuffix("_")
+    if name in _RELUS or (name == "hardtanh" and _second(args, kwargs, "min_val", -1.0) == 0):
         return RELU
     if name in _FLOORS:
-        low = _lowest(args, kwargs, "threshold" if "threshold" in name else "min", None)
-        floored = low is not None and not bool(torch.as_tensor(low).any())
-        return RELU if floored else "threshold" if "threshold" in name else None
-    tensors = [one for one in (*args, *kwargs.values()) if isinstance(one, Tensor)]
-    if name in (*_LARGER, *_SMALLER):
+        low = _second(args, kwargs, "threshold" if "threshold" in name else "min", None)
+        filled = args[2] if len(args) > 2 else kwargs.get("value", 0)
+        floored = (
+            low is not None and not bool(torch.as_tensor(low).any()) and ("threshold" not in name or filled == 0)
+        )
+        return RELU if floored else None
+    if name in _LARGER:
         zeros = [one for one in tensors if not one.requires_grad and not bool(one.any())]
-        return None if len(tensors) != 2 or not zeros else RELU if name in _LARGER else "minimum"
-    if name in _CHOICES:
-        moving = {one.shape for one in tensors if one.requires_grad}
-        return "mask" if any(one.shape in moving and _is_mask(one) for one in tensors) else None
-    plain = name.removesuffix("_")
-    return plain if plain in _OTHERS else None
+        return RELU if len(tensors) == 2 and zeros else None
+    return name if name in _OTHERS else None
 
 
-def _on_the_way(args: Any, kwargs: Any) -> bool:
-    """Whether what goes in depends on the input."""
-    return any(isinstance(one, Tensor) and one.requires_grad for one in (*args, *kwargs.values()))
-
-
-def _is_mask(tensor: Tensor) -> bool:
-    """Whether it holds yes and no, or ones and zeros, and both."""
-    if tensor.requires_grad or tensor.ndim < 2:
-        return False
-    whole = tensor != 0
-    return bool(whole.any()) and not bool(whole.all()) and bool((tensor == whole).all())
-
-
-def _lowest(args: Any, kwargs: Any, name: str, default: Any) -> Any:
+def _second(args: Any, kwargs: Any, name: str, default: Any) -> Any:
     return args[1] if len(args) > 1 else kwargs.get(name, default)
-
-
-def _says_in_place(func: Any, args: Any) -> bool:
-    """`inplace` as the last of a function's plain arguments, as torch.nn's modules hand it on."""
-    return getattr(func, "__module__", "") == "torch.nn.functional" and len(args) > 1 and args[-1] is True
 
 
 class _Ruled(torch.autograd.Function):
@@ -195,20 +143,27 @@ class _Ruled(torch.autograd.Function):
 
 
 @contextmanager
-def ruled(rule: Rule | None) -> Iterator[None]:
-    """What runs inside the block has gradients by the rule. Raises MethodError where there is nothing to rule."""
+def ruled(rule: Rule | None) -> Iterator[Counter[str]]:
+    """What runs inside the block has gradients by the rule; gives what it was asked of, by kind."""
     if rule is None:
-        yield
+        yield Counter()
         return
     with Activations(rule) as activations:
-        yield
-    if rule in NAMED.values() and not only_relus(activations.seen):
+        yield activations.seen
+
+
+def check_ruled(rule: Rule | None, asked: Counter[str], scores: Tensor) -> None:
+    """Refuse a rule that was not asked where it should have been. Raises MethodError."""
+    if rule is None:
+        return
+    there = census(scores) if rule in NAMED.values() else asked
+    if not there:
         raise MethodError(
-            f"the {rule.__name__} rule is made for ReLUs; the activations here are {described(activations.seen)}. "
-            "Use a method that needs none, or write a rule of your own: rule=function."
+            "no activation lies between what is read and the score, so there is nothing to rule. "
+            "Read an earlier layer."
         )
-    if not activations.seen:
+    if rule in NAMED.values() and not (only_relus(there) and there[RELU] <= asked[RELU]):
         raise MethodError(
-            "no activation was seen between the input and the score, so there is nothing to rule; those inside "
-            "compiled or scripted code cannot be reached."
+            f"the {rule.__name__} rule is made for ReLUs, called where they can be seen; the activations here are "
+            f"{described(there)}. Use a method that needs none, or write a rule of your own: rule=function."
         )

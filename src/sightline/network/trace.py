@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.core.errors import LayerError, near
+from sightline.network.census import RELU, census
 from sightline.network.hooks import differentiate, first_tensor, watch
 from sightline.network.layouts import Layout, layout_of
 from sightline.network.readout import answer_of
@@ -118,7 +119,14 @@ def trace(network: nn.Module, image: Tensor) -> Trace:
     for one, layout, matters in zip(ran, layouts, depends, strict=True):
         usable = outer[one.same] == one.name and not _aside(network, one, answer) and not _pools(ran, one)
         steps.append(Step(one.name, layout, tuple(one.output.shape), matters, usable))
-    return Trace(tuple(steps), True, activations.seen)
+    return Trace(tuple(steps), True, _activations(answer, activations.seen))
+
+
+def _activations(answer: Tensor, reached: Counter[str]) -> Counter[str]:
+    """The activations on the way to the answer; ReLUs that no rule reaches by a name of their own."""
+    found = census(answer)
+    hidden = found[RELU] - reached[RELU]
+    return found + Counter({"relu out of reach": hidden}) if hidden > 0 else found
 
 
 def _layouts(network: nn.Module, ran: list[_Ran], spatial: tuple[int, ...]) -> list[Layout | None]:

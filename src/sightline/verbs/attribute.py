@@ -44,7 +44,8 @@ def attribute(
         got = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         raise NetworkError(f"images are {got}; give a floating-point tensor (B, C, *spatial) with B at least 1.")
     labels = network.labels if isinstance(network, Model) else None
-    layer = layer or (network.layer if isinstance(network, Model) else None)
+    checked_watch(watch)
+    layer = network.layer if layer is None and isinstance(network, Model) else layer
     wanted = target_for(target, len(images), labels)
     with _lend(network, images) as net:
         images = plain(images)
@@ -53,6 +54,12 @@ def attribute(
         heats = run(net, images, wanted, bind(names, layer, seed, options), layer, watch=show).heats
     announce(warning for heat in heats.values() for warning in heat.warnings)
     return next(iter(heats.values())) if isinstance(method, str | None) else heats
+
+
+def checked_watch(watch: Any) -> None:
+    """Refuse what cannot be called. Raises OptionError."""
+    if watch is not None and not callable(watch):
+        raise OptionError(f"watch={watch!r}; give a function that is called with the result so far, or None.")
 
 
 def asked_for(method: str | Sequence[str] | None) -> list[str] | None:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from sightline.attribution.baselines import NAMES
 from sightline.attribution.cams import Layers
-from sightline.attribution.driver import Bound, Outcome, bind, run
+from sightline.attribution.driver import Bound, Outcome, bind, run, stopped
 from sightline.core.checks import whole
 from sightline.core.errors import LayerError, ModelError, OptionError, SightlineError, TargetError
-from sightline.core.heats import Prediction
+from sightline.core.heats import Prediction, Warning
 from sightline.core.targets import Class, Classes, PerImage, Region, Sum, Target, targets_of
 from sightline.models.model import Model
 from sightline.models.predictions import predictions_of
@@ -23,7 +23,7 @@ from sightline.network.readout import Readout
 from sightline.photos.decode import Photo, open_photo, photos_of
 from sightline.photos.geometry import View
 from sightline.verbs.asked import target_for
-from sightline.verbs.attribute import announce, asked_for, plain, preferred
+from sightline.verbs.attribute import announce, asked_for, checked_watch, plain, preferred
 from sightline.verbs.explanation import Comparison, Explanation
 
 TOP = 5
@@ -70,13 +70,21 @@ def explain(
     Raises PhotoError, TargetError, MethodError, LayerError, OptionError, NetworkError.
     """
     _check_model(model)
+    checked_watch(watch)
     sources, one = photos_of(photo)
     wanted = _each(target, len(sources), model.labels)
-    ask = _Ask(model, asked_for(method), layer or model.layer, seed, options, progress, watch)
+    ask = _Ask(model, asked_for(method), model.layer if layer is None else layer, seed, options, progress, watch)
     results: list[Any] = []
     for start in range(0, len(sources), model.at_once):
         part = slice(start, start + model.at_once)
-        for row in _explained(ask, sources[part], wanted and wanted[part]):
+        try:
+            rows = _explained(ask, sources[part], wanted and wanted[part])
+        except KeyboardInterrupt:
+            if not results:
+                raise
+            results[-1] = _stopped(results[-1])
+            break
+        for row in rows:
             several = not isinstance(method, str | None)
             results.append(Comparison(row) if several else next(iter(row.values())))
         if any(one_of.interrupted for one_of in _cells(results[-1])):
@@ -108,6 +116,18 @@ def _check_model(model: object) -> None:
             f"a Model is needed, not a {type(model).__name__}; make one with sl.load(name) or "
             "sl.wrap(network, input_size=...)."
         )
+
+
+def _stopped(result: Explanation | Comparison) -> Explanation | Comparison:
+    """The last result before the user stopped, saying so."""
+    if isinstance(result, Comparison):
+        *whole, last = result.items()
+        return Comparison({**dict(whole), last[0]: replace(last[1], warnings=_with_stop(last[1]))})
+    return replace(result, warnings=_with_stop(result))
+
+
+def _with_stop(result: Explanation) -> tuple[Warning, ...]:
+    return (*result.warnings, stopped("before the next photo had a map"))
 
 
 def _cells(result: Explanation | Comparison) -> Iterator[Explanation]:

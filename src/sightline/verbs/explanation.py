@@ -208,7 +208,10 @@ class Explanation:
         parts = [self.model, f"layer {self.layer}" if self.layer else "", scored]
         parts.append(f"{forward} forward, {backward} backward")
         parts.append(f"gap {self.gap:.1%}" if self.gap is not None else "")
-        parts.append(f"standard error {self.precision:.1%}" if self.precision is not None else "")
+        known = self.precision is not None and np.isfinite(self.precision)
+        parts.append(f"standard error {self.precision:.1%}" if known else "")
+        rule = self.options.get("rule")
+        parts.append(f"rule {rule if isinstance(rule, str) else 'of the user'}" if rule is not None else "")
         return "  ·  ".join(part for part in parts if part)
 
     def figure(
