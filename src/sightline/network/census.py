@@ -13,8 +13,8 @@ RELU = "relu"
 _STRAIGHT = (
     "accumulategrad", "backwardhookfunction", "addmm", "mm", "bmm", "baddbmm", "linear", "t", "transpose", "permute",
     "expand", "squeeze", "unsqueeze", "select", "slice", "unbind", "chunk", "cat", "stack", "clone", "alias",
-    "tocopy", "copy", "copybackwards", "copyslices", "asstrided", "mean", "sum", "add", "sub", "rsub", "neg", "flip", "roll",
-    "index", "indexselect", "gather", "repeat", "im2col", "col2im", "diagonal", "movedim", "swapaxes",
+    "tocopy", "copy", "copybackwards", "copyslices", "asstrided", "mean", "sum", "add", "sub", "rsub", "neg",
+    "flip", "roll", "index", "indexselect", "gather", "repeat", "im2col", "col2im", "diagonal", "movedim", "swapaxes",
 )  # fmt: skip
 _STRAIGHT_PARTS = (
     "view", "reshape", "split", "pool", "pad", "upsample", "dropout", "shuffle", "softmax", "batchnorm", "layernorm",
