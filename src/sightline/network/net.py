@@ -79,7 +79,8 @@ class Net:
 
         The plain pass over the untouched images shows all places of the `plan`.
         """
-        planned = self.plan if rule is None and images is not self._viewed(images) else ()
+        a_view = any(view is images for view, _ in (self._views or [])[1:])
+        planned = self.plan if rule is None and not a_view else ()
         key = (id(images), rule)
         known = self._memo.get(key)
         if known is not None and set(places) <= set(known[1].grads):
@@ -94,10 +95,6 @@ class Net:
             plain = [images, images * 0.9, images * 1.1]
             self._views = [(view, False) for view in plain] + [(view.flip(-1), True) for view in plain]
         return self._views
-
-    def _viewed(self, images: Tensor) -> Tensor | None:
-        """The images themselves, if they are a view of others."""
-        return next((view for view, _ in (self._views or [])[1:] if view is images), None)
 
     def gradients(
         self,
