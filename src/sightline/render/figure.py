@@ -4,40 +4,29 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from sightline.core.errors import OptionError
 from sightline.render.answers import MARK, draw_answers
 from sightline.render.cells import draw_bar, draw_heat, draw_photo
 from sightline.render.paint import blend
 from sightline.render.panel import Panel
-from sightline.render.save import picture_bytes
+from sightline.render.sheet import LINE, Picture, Place, as_written, sheet, write_below
 from sightline.render.styles import BESIDE, checked_style
 from sightline.render.words import Row, cut, doubts, footer, hints, row_label, title
 
 __all__ = ["MARK", "Picture", "blend", "figure", "figure_grid"]
 
-DOUBT = "#92400e"
-_CELL, _BAR, _GAP, _TITLE, _LINE, _LABEL = 3.6, 0.78, 0.12, 0.34, 0.2, 0.42
-"""Inches: a picture, its colour bar, gaps, a line of title, a line of text, a row's label."""
+_CELL, _BAR, _GAP, _TITLE, _LABEL = 3.6, 0.78, 0.12, 0.34, 0.42
+"""Inches: a picture, its colour bar, gaps, a line of title, a row's label."""
 _MOST = 6  # panels side by side; more go on in the next row
-Place = Callable[[float, float, float, float], Any]
-
-
-class Picture(Figure):
-    """A matplotlib figure that shows itself in a notebook."""
-
-    def _repr_png_(self) -> bytes:
-        return picture_bytes(self, "png")
 
 
 def figure(panels: Row, *, alpha: float = 0.85, style: str = "pair") -> Picture:
@@ -61,21 +50,13 @@ def figure_grid(rows: Sequence[Row], *, alpha: float = 0.85, style: str = "pair"
     cells = [panel for row in rows for panel in row]
     warned = doubts(cells, plan.width)
     below = [*warned, *hints(cells, style, plan.width), footer(rows)]
-    height = plan.height + _LINE * len(below) + _GAP
-    drawn = Picture(figsize=(plan.width, height), dpi=120, facecolor="white")
-    FigureCanvasAgg(drawn)
-
-    def place(x: float, y: float, wide: float, high: float) -> Any:
-        return drawn.add_axes((x / plan.width, (height - y - high) / height, wide / plan.width, high / height))
-
+    drawn, place = sheet(plan.width, plan.height + LINE * len(below) + _GAP)
     y = 0.0
     for block in plan.blocks:
         _draw_block(drawn, place, plan, block, y, alpha)
         y += plan.high(block) * len(block)
-    _write_below(drawn, below, len(warned), height)
-    for text in drawn.findobj(Text):
-        text.set_parse_math(False)  # a "$" in a file's name or a label is no formula
-    return drawn
+    write_below(drawn, below, len(warned))
+    return as_written(drawn)
 
 
 @dataclass(frozen=True)
@@ -179,11 +160,3 @@ def _draw_row(
             draw_answers(axis, panel, _CELL, high)
         if plan.style != "mask":
             draw_bar(drawn, place(x + _CELL + 0.06, y + 0.02, 0.11, high - 0.04), panel, plan.style, high)
-
-
-def _write_below(drawn: Figure, lines: list[str], doubted: int, height: float) -> None:
-    """Lines below the rows, the first `doubted` of them so that they are not missed."""
-    for i, line in enumerate(lines):
-        y = (0.08 + _LINE * (len(lines) - 1 - i)) / height
-        size, colour = (8.0, DOUBT) if i < doubted else (7.0, "#6b7280")
-        drawn.text(0.012, y, line, fontsize=size, color=colour, va="bottom")
