@@ -12,7 +12,9 @@ from typing import Any, Literal
 from sightline.attribution import contributions
 from sightline.attribution.cams import cam_map, finer_cam, guided_grad_cam, refine_cam, shapley_cam
 from sightline.attribution.gradients import MeanSquare, input_x_gradient, noisy_gradient, saliency
+from sightline.attribution.occlusion import occlusion
 from sightline.attribution.paths import integrated_gradients
+from sightline.attribution.rise import rise
 from sightline.attribution.smooth import smooth_grad_cam_pp
 from sightline.core.errors import MethodError, near
 from sightline.core.heats import Heat, Warning
@@ -20,6 +22,7 @@ from sightline.stats.running import RunningMean, RunningVariance
 
 Explainer = Callable[..., Heat | Iterator[Heat]]
 GRADIENTS, LAYER, RELU = frozenset({"gradients"}), frozenset({"gradients", "layer"}), frozenset({"gradients", "relu"})
+NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,14 @@ CATALOG: tuple[Method, ...] = (
     Method(
         "refine-cam", "cams", "arXiv:2605.14641", LAYER, _TO_LAYER, refine_cam,
         "product of the layers' maps, each scaled to [0, 1]", ("stages",),
+    ),
+    Method(
+        "occlusion", "masking", "arXiv:1311.2901", NOTHING, "1 forward for each window", occlusion,
+        "score lost where the pixel is hidden",
+    ),
+    Method(
+        "rise", "masking", "arXiv:1806.07421", NOTHING, "1,000 forward, or as many as `precision` takes", rise,
+        "mean score where the pixel is kept, less the mean score",
     ),
 )  # fmt: skip
 

@@ -42,18 +42,18 @@ class Effort:
         return [i for i, done in enumerate(enough) if not done]
 
 
-def effort(samples: Any, precision: Any, seconds: Any) -> Effort:
+def effort(samples: Any, precision: Any, seconds: Any, *, usual: int = _USUAL, most: int = _MOST) -> Effort:
     """The effort that a user asks for.
 
-    `samples`: the most copies of an image, None for 25, or 1,000 with a `precision`. `precision`: standard error
-    over size of the map, both root mean squares, at which an image is done. `seconds`: no round starts after these.
-    Raises OptionError.
+    `samples`: the most copies of an image, None for `usual` (25), or `most` (1,000) with a `precision`. `precision`:
+    standard error over size of the map, both root mean squares, at which an image is done. `seconds`: no round
+    starts after these. Raises OptionError.
     """
     if precision is not None:
         number("precision", precision, above=0)
     end = time.monotonic() + number("seconds", seconds, above=0) if seconds is not None else float("inf")
-    most = _USUAL if precision is None else _MOST
-    return Effort(most if samples is None else whole("samples", samples, 1), precision, end)
+    several = usual if precision is None else most
+    return Effort(several if samples is None else whole("samples", samples, 1), precision, end)
 
 
 class Cloud:

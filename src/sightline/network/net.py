@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sightline.core.errors import LayerError, NetworkError, near
-from sightline.core.heats import Passes, Warning
+from sightline.core.heats import Passes, Seen, Warning
 from sightline.core.targets import Function, Target
 from sightline.network.facts import Facts
 from sightline.network.hooks import borrow, device_of, dtype_of, record, told
 from sightline.network.layouts import Layout
 from sightline.network.packing import Packing
-from sightline.network.reading import INPUT, Ask, Reading, joined, read
+from sightline.network.reading import INPUT, Ask, Reading, joined, one_each, plain, read
 from sightline.network.readout import Readout, StaleReadoutError, finite, read_off, scores_of
 from sightline.network.rules import Rule, check_ruled, ruled
 from sightline.network.trace import Trace, mixture, trace
@@ -54,6 +54,26 @@ class Net:
     def _scores(self, images: Tensor, part: slice) -> Tensor:
         with torch.no_grad():
             return self._answer(self._ready(images[part]).clone())
+
+    def answers(
+        self, count: int, make: Callable[[slice], Tensor], target: Target, rows: Tensor | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Chunk by chunk (score of the target (n,), the network's scores (n, K, ...)), without a gradient.
+
+        `make` gives the images (n, C, *spatial) of a slice of `count`: they are made when their turn comes, and made
+        again where they did not fit into memory; `rows` (count,) says whose they are. Raises as `gradients` does.
+        """
+        rows = torch.arange(count) if rows is None else rows
+        layers = {name: self.layer(name) for name in target.layers}
+        layouts = {name: self.layout(make(slice(0, 1)), name) for name in layers}
+
+        def run(part: slice) -> tuple[Tensor, Tensor]:
+            with torch.no_grad(), self.packing.hidden(layers), record(layers) as seen:
+                scores = finite(self._answer(self._ready(make(part)), seen), "scores", self.module)
+                maps = {name: plain(calls[-1], layouts[name]) for name, calls in seen.items() if calls}
+                return one_each(target.read(Seen(scores, maps, rows[part])), target, len(scores)), scores
+
+        return self._in_chunks(count, run)
 
     def _answer(self, images: Tensor, seen: Mapping[str, list[Tensor]] | None = None) -> Tensor:
         """The scores. A readout that the network has outgrown is found out anew, and so are weights folded in vain.
@@ -126,6 +146,20 @@ class Net:
             scores = self._answer(leaf.clone(), seen)
         check_ruled(ask.rule, asked, scores)
         return read(self.module, ask, leaf, scores, seen, rows[part], images.dtype)
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Images (N, C, *spatial) in the network's units as shares of the way from its black, 0, to its white, 1."""
+        black, white = self._levels(images)
+        return (images - black) / (white - black)
+
+    def images(self, pixels: Tensor) -> Tensor:
+        """Pixels (N, C, *spatial), 0 black and 1 white, in the network's units."""
+        black, white = self._levels(pixels)
+        return black + pixels * (white - black)
+
+    def _levels(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        black, white = (level.view(-1, *[1] * (like.ndim - 2)).to(like) for level in self.levels)
+        return black, white
 
     def trace(self, images: Tensor) -> Trace:
         """What happens inside for images of this shape; found out once."""

@@ -62,8 +62,8 @@ def read(
     Raises TargetError, LayerError, MethodError, and NetworkError for numbers that are not finite.
     """
     finite(scores, "scores", module)
-    maps = {name: _plain(calls[-1], ask.layouts[name]) for name, calls in seen.items() if calls}
-    score = _one_each(ask.target.read(Seen(scores, maps, rows)), ask.target, len(leaf))
+    maps = {name: plain(calls[-1], ask.layouts[name]) for name, calls in seen.items() if calls}
+    score = one_each(ask.target.read(Seen(scores, maps, rows)), ask.target, len(leaf))
     at = {place: [leaf] if place == INPUT else seen[place] for place in ask.places}
     _reached(at, score, scores)
     flat = [tensor for place in ask.places for tensor in at[place]]
@@ -71,17 +71,19 @@ def read(
     bends = _bends(slopes, flat) if ask.curvature else []
     for found in (*slopes, *bends):
         finite(found, "gradients", module)
-    plain = partial(_by_place, at, ask.layouts, dtype)
-    grads = {place: tuple(map(ask.target.turn, runs)) for place, runs in plain(slopes).items()}
-    bent = plain(bends) if ask.curvature else {}
-    return Reading(score.detach().to(dtype), scores.detach(), plain(flat), grads, bent)
+    by_place = partial(_by_place, at, ask.layouts, dtype)
+    grads = {place: tuple(map(ask.target.turn, runs)) for place, runs in by_place(slopes).items()}
+    bent = by_place(bends) if ask.curvature else {}
+    return Reading(score.detach().to(dtype), scores.detach(), by_place(flat), grads, bent)
 
 
-def _plain(tensor: Tensor, layout: Layout | None) -> Tensor:
+def plain(tensor: Tensor, layout: Layout | None) -> Tensor:
+    """What a layer put out as a plain grid (N, C, *grid), where it holds a map."""
     return tensor if layout is None else layout.apply(tensor)
 
 
-def _one_each(score: Tensor, target: Target, count: int) -> Tensor:
+def one_each(score: Tensor, target: Target, count: int) -> Tensor:
+    """The scores themselves, (count,). Raises TargetError for any other shape."""
     if score.shape != (count,):
         raise TargetError(f"{target} gave {tuple(score.shape)}; it has to give one score per image, ({count},).")
     return score
@@ -120,7 +122,7 @@ def _by_place(
     """Tensors in the order of the places' runs, as plain grids, by place."""
     rest = iter(tensors)
     return {
-        place: tuple(_plain(next(rest).detach(), layouts.get(place)).to(dtype) for _ in runs)
+        place: tuple(plain(next(rest).detach(), layouts.get(place)).to(dtype) for _ in runs)
         for place, runs in at.items()
     }
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sightline.attribution.cams import Layers
 from sightline.attribution.driver import bind, run, supported
-from sightline.core.errors import MethodError, NetworkError, OptionError, SightlineWarning
+from sightline.core.errors import NetworkError, OptionError, SightlineWarning
 from sightline.core.heats import Heat, Warning
 from sightline.models.model import Model
 from sightline.network.hooks import as_network
@@ -81,12 +81,9 @@ def plain(images: Tensor) -> Tensor:
 
 
 def preferred(net: Net, images: Tensor) -> str:
-    """The first method of PREFERRED whose needs the network meets. Raises MethodError when there is none."""
+    """The first method of PREFERRED whose needs the network meets; the last of them needs nothing."""
     able = [method.id for method in supported(net, images)]
-    for name in PREFERRED:
-        if name in able:
-            return name
-    raise MethodError("this network is a black box without gradients, and no method at hand works without them.")
+    return next(name for name in PREFERRED if name in able)
 
 
 def announce(found: Iterable[Warning]) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sightline.attribution.baselines import NAMES
 from sightline.attribution.cams import Layers
 from sightline.attribution.driver import Bound, Outcome, bind, run, stopped
 from sightline.core.checks import whole
@@ -21,6 +20,7 @@ from sightline.models.predictions import predictions_of
 from sightline.network.net import Net
 from sightline.network.readout import Readout
 from sightline.photos.decode import Photo, open_photo, photos_of
+from sightline.photos.fills import STEADY as NAMES
 from sightline.photos.geometry import View
 from sightline.verbs.asked import target_for
 from sightline.verbs.attribute import announce, asked_for, checked_watch, plain, preferred
