@@ -17,7 +17,9 @@ Box = tuple[int, int, int, int]  # (x0, y0, x1, y1) in pixels, half open
 FOREGROUND: dict[By, float] = {"grabcut": 0.95, "threshold": 0.90}
 BACKGROUND = 0.30
 CUT_ON = 320  # pixels of the longer side of what is cut: under a second, also where every pixel has its own colour
+ROUNDS = 5  # of GrabCut from a box, which knows less than a map's hottest and coldest pixels
 _SEED = 0
+_INSTEAD = "Give a box that holds all of an object and a little around it, or a mask or polygon."
 
 
 def localize(
@@ -54,6 +56,30 @@ def localize(
     if by == "threshold":
         return largest(seeds(heat, quantile, 0.0)[0])
     return largest(_cut_within(pixels, heat, quantile, background))
+
+
+def object_in(pixels: NDArray[Any], box: Bools) -> Bools:
+    """The object (h, w) within a box: what differs in its colours from the box's surroundings, all parts of it.
+
+    `pixels`: the upright photo (h, w, 3), uint8. `box`: a mask (h, w), True in the box. GrabCut begins with all
+    of the box as the likely object and with what is around it, half of its longer side on every side, as the
+    certain background (doi:10.1145/1015706.1015720). The cut is made on a copy of at most 320 pixels, and
+    enlarged. The same input gives the same object. Raises OptionError where there is nothing to cut along or
+    nothing is found.
+    """
+    part, name = _around(box), f"the box {box_around(box)}"
+    small = _small_copy(pixels[part])
+    likely = _small_copy(box[part].astype(np.float32)) >= 0.5
+    if likely.all() or not likely.any():
+        raise OptionError(f"{name} leaves too little in it or around it for GrabCut to compare. {_INSTEAD}")
+    if (small == small[0, 0]).all():
+        raise OptionError(f"the photo has one colour in {name} and around it: nothing to cut along. {_INSTEAD}")
+    mask = np.zeros(box.shape, np.bool_)
+    found = _grab_cut(small, np.zeros_like(likely), ~likely, likely, ROUNDS)
+    mask[part] = _enlarged(found, *box[part].shape) & box[part]
+    if not mask.any():
+        raise OptionError(f"GrabCut finds no object in {name}: its colours are those around it. {_INSTEAD}")
+    return mask
 
 
 def stands_out(heat: NDArray[Any]) -> bool:
@@ -104,24 +130,34 @@ def _checked(by: By, foreground: float | None, background: float) -> float:
 
 def _cut_within(pixels: NDArray[Any], heat: NDArray[Any], foreground: float, background: float) -> Bools:
     """What is in by the cut of a small copy of the part that was seen, laid on the whole photo."""
-    import cv2
-
     seen = np.isfinite(heat)
     x0, y0, x1, y1 = box_around(seen)
-    part, (height, width) = (slice(y0, y1), slice(x0, x1)), _fitted(y1 - y0, x1 - x0)
-    small = cv2.resize(np.ascontiguousarray(pixels[part]), (width, height), interpolation=cv2.INTER_AREA)
-    sampled = heat[part][_centres(y1 - y0, height)][:, _centres(x1 - x0, width)]  # an average would split plateaus
+    part = slice(y0, y1), slice(x0, x1)
+    small = _small_copy(pixels[part])
+    rows, columns = _centres(y1 - y0, small.shape[0]), _centres(x1 - x0, small.shape[1])
+    sampled = heat[part][rows][:, columns]  # an average would split plateaus
     if not stands_out(sampled) or (small == small[0, 0]).all():
         return seeds(heat, foreground, background)[0]
+    hot, cold = seeds(sampled, foreground, background)
     mask = np.zeros(heat.shape, np.bool_)
-    mask[part] = _enlarged(_grab_cut(small, *seeds(sampled, foreground, background)), y1 - y0, x1 - x0)
+    mask[part] = _enlarged(_grab_cut(small, hot, cold, np.zeros_like(hot), 1), y1 - y0, x1 - x0)
     return np.asarray(mask & seen)
 
 
-def _fitted(height: int, width: int) -> tuple[int, int]:
-    """A size of the same shape that is small enough to cut."""
-    share = min(1.0, CUT_ON / max(height, width))
-    return max(1, round(height * share)), max(1, round(width * share))
+def _around(box: Bools) -> tuple[slice, slice]:
+    """A box with its surroundings: half of its longer side more on every side, where the photo has that."""
+    x0, y0, x1, y1 = box_around(box)
+    more = max(x1 - x0, y1 - y0) // 2 + 1
+    return slice(max(0, y0 - more), y1 + more), slice(max(0, x0 - more), x1 + more)
+
+
+def _small_copy(values: NDArray[Any]) -> NDArray[Any]:
+    """Pixels or a mask (h, w[, C]) averaged to a size that is small enough to cut, of the same shape."""
+    import cv2
+
+    share = min(1.0, CUT_ON / max(values.shape[:2]))
+    height, width = (max(1, round(side * share)) for side in values.shape[:2])
+    return np.asarray(cv2.resize(np.ascontiguousarray(values), (width, height), interpolation=cv2.INTER_AREA))
 
 
 def _centres(size: int, count: int) -> NDArray[np.intp]:
@@ -129,17 +165,20 @@ def _centres(size: int, count: int) -> NDArray[np.intp]:
     return ((np.arange(count) + 0.5) * size / count).astype(np.intp)
 
 
-def _grab_cut(pixels: NDArray[Any], hot: Bools, cold: Bools) -> Bools:
-    """One round of GrabCut from what is certainly in and certainly out, both kept as they are."""
+def _grab_cut(pixels: NDArray[Any], hot: Bools, cold: Bools, likely: Bools, rounds: int) -> Bools:
+    """What is in (h, w) by GrabCut: all that is hot, nothing that is cold, and of the rest what the colours say.
+
+    The colour models begin with what is hot or `likely` as the foreground, and all else as the background.
+    """
     import cv2
 
     marks: NDArray[Any] = np.full(hot.shape, cv2.GC_PR_BGD, np.uint8)
-    marks[hot], marks[cold] = cv2.GC_FGD, cv2.GC_BGD
+    marks[likely], marks[hot], marks[cold] = cv2.GC_PR_FGD, cv2.GC_FGD, cv2.GC_BGD
     colours = np.zeros((2, 1, 65))  # OpenCV fills in what it learns of background and foreground
 
     def cut() -> Any:
         cv2.setRNGSeed(_SEED)
-        return cv2.grabCut(pixels, marks, (0, 0, 0, 0), colours[0], colours[1], 1, cv2.GC_INIT_WITH_MASK)[0]
+        return cv2.grabCut(pixels, marks, (0, 0, 0, 0), colours[0], colours[1], rounds, cv2.GC_INIT_WITH_MASK)[0]
 
     with ThreadPoolExecutor(1) as apart:  # OpenCV keeps one generator per thread: the caller's is not touched
         found = apart.submit(cut).result()
@@ -147,6 +186,7 @@ def _grab_cut(pixels: NDArray[Any], hot: Bools, cold: Bools) -> Bools:
 
 
 def _enlarged(mask: Bools, height: int, width: int) -> Bools:
+    """A mask of a small copy on the full size (h, w)."""
     import cv2
 
     if mask.shape == (height, width):
