@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
-from matplotlib.font_manager import get_font_names
 from matplotlib.offsetbox import AnchoredOffsetbox, TextArea, VPacker
 
 from sightline.core.heats import Prediction
+from sightline.render.fit import fonts
 from sightline.render.panel import Panel
 from sightline.render.words import cut
 
@@ -28,7 +27,7 @@ def draw_answers(axis: Any, panel: Panel, wide: float, high: float) -> None:
         lines.append(f"▸ not among them: {cut(panel.label, 20)}")
     lines = lines[: max(1, int(high / _LINE) - 1)]
     letters = max(map(len, lines))
-    style: dict[str, Any] = {"fontsize": 7, "family": _fonts(), "color": "#1f2937"}
+    style: dict[str, Any] = {"fontsize": 7, "family": fonts("DejaVu Sans Mono"), "color": "#1f2937"}
     marked = style | {"color": MARK, "weight": "bold"}
     texts: list[Any] = [
         TextArea(line.ljust(letters), textprops=marked if line.startswith("▸") else style) for line in lines
@@ -38,14 +37,6 @@ def draw_answers(axis: Any, panel: Panel, wide: float, high: float) -> None:
     box = AnchoredOffsetbox(corner, child=VPacker(children=texts, pad=0, sep=2.5), pad=0.5, borderpad=0.6)
     box.patch.set(facecolor="#ffffffd9", edgecolor="none", boxstyle="round,pad=0.1")
     axis.add_artist(box)
-
-
-@cache
-def _fonts() -> list[str]:
-    """Even-width letters; for scripts that they lack, fonts that a machine may have."""
-    there = set(get_font_names())
-    more = ("Noto Sans Mono CJK JP", "Noto Sans CJK JP", "Hiragino Sans", "Microsoft YaHei", "Arial Unicode MS")
-    return ["DejaVu Sans Mono", *(name for name in more if name in there)]
 
 
 def _quietest(panel: Panel, high_share: float, wide_share: float) -> tuple[bool, bool]:

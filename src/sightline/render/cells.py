@@ -11,13 +11,15 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from sightline.photos.localize import box_around
+from sightline.render.fit import lines_of
 from sightline.render.paint import blend, colours, cut_out, levels, plain
 from sightline.render.panel import Panel
-from sightline.render.words import cut
+from sightline.render.words import cut, number
 
-_OUTLINE = "#e11d48"
+OUTLINE = "#e11d48"
 _HALO: list[Any] = [withStroke(linewidth=3.6, foreground="white")]
 
 
@@ -66,14 +68,23 @@ def _region(axis: Any, panel: Panel) -> None:
         style: dict[str, Any] = {"facecolor": "#ffffffd9", "edgecolor": "none"}
         axis.text(0.5, 0.5, "no region stands out", transform=axis.transAxes, ha="center", fontsize=9, bbox=style)
         return
-    framed = np.pad(panel.region.astype(np.float32), 1)  # the outline closes at the photo's edge too
-    height, width = panel.region.shape
-    at = np.arange(-1, width + 1).clip(-0.5, width - 0.5), np.arange(-1, height + 1).clip(-0.5, height - 0.5)
-    axis.contour(*at, framed, levels=[0.5], colors=_OUTLINE, linewidths=1.8).set_path_effects(_HALO)
+    draw_outline(axis, panel.region)
     x0, y0, x1, y1 = box_around(panel.region)
-    box = Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, ec=_OUTLINE, lw=1.3, ls=(0, (4, 3)))
+    box = Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, ec=OUTLINE, lw=1.3, ls=(0, (4, 3)))
     box.set_path_effects(_HALO)
     axis.add_patch(box)
+
+
+def draw_outline(axis: Any, mask: Any, colour: str = OUTLINE, line: str = "solid") -> None:
+    """The line around where a mask (h, w) in [0, 1] is at least half of its most; nothing for an empty one."""
+    most = float(np.max(mask, initial=0.0))
+    if not most > 0:
+        return
+    framed = np.pad(np.asarray(mask, np.float32) / most, 1)  # the outline closes at the photo's edge too
+    height, width = mask.shape
+    at = np.arange(-1, width + 1).clip(-0.5, width - 0.5), np.arange(-1, height + 1).clip(-0.5, height - 0.5)
+    drawn = axis.contour(*at, framed, levels=[0.5], colors=colour, linewidths=1.8, linestyles=line)
+    drawn.set_path_effects(_HALO)
 
 
 def _unseen(panel: Panel) -> list[tuple[int, int, int, int]]:
@@ -110,6 +121,16 @@ def draw_bar(drawn: Figure, axis: Any, panel: Panel, style: str, high: float) ->
     small = len(unit) > 2
     lines = textwrap.wrap(panel.unit, int(21 * high + 5)) if small else unit  # beside the title and the gap too
     bar.set_label("\n".join(lines), fontsize=5 if small else 6.5, labelpad=2, linespacing=1.1)
+
+
+def draw_bar_below(drawn: Figure, axis: Any, panel: Panel, wide: float) -> None:
+    """The colour bar of an overlay, lying, `wide` inches, in raw units."""
+    shown = ScalarMappable(Normalize(*panel.bounds), colours(panel, "overlay"))
+    bar: Any = drawn.colorbar(shown, cax=axis, extend=_extend(panel), extendfrac=0.03, orientation="horizontal")
+    ticks = [one for one in MaxNLocator(4).tick_values(*panel.bounds) if panel.bounds[0] <= one <= panel.bounds[1]]
+    bar.set_ticks(ticks, labels=[number(one) for one in ticks])
+    bar.ax.tick_params(labelsize=7, pad=2, length=2.5)
+    bar.set_label("\n".join(lines_of(panel.unit, wide, 7, most=2)), fontsize=7, labelpad=2, linespacing=1.1)
 
 
 def _extend(panel: Panel) -> Any:

@@ -24,6 +24,24 @@ def cut(text: str, letters: int) -> str:
     return plain if len(plain) <= letters else plain[: letters - 1] + "…"
 
 
+def number(value: float) -> str:
+    """A value in three digits: "−4.21", "1.5e−6"."""
+    if 1000 <= abs(value) < 99999.5:
+        return f"{value:.0f}".replace("-", "−")
+    digits, _, power = f"{value:.3g}".partition("e")
+    return f"{digits}e{int(power)}".replace("-", "−") if power else digits.replace("-", "−")
+
+
+def change(value: float) -> str:
+    """A change with its sign: "+0.3", "−4.21"."""
+    return f"+{number(value)}" if value > 0 else number(value)
+
+
+def share(value: float) -> str:
+    """A probability in per cent, also a very small one."""
+    return f"{value:.1%}" if value == 0 or value >= 0.0005 else f"{number(100 * value)}%"
+
+
 def title(panel: Panel, *, named: bool, labelled: bool) -> str:
     """What a picture shows: its photo's name and its target only where nothing else beside it says so."""
     method = f"{panel.method}, {panel.part}" if panel.part else panel.method
@@ -41,8 +59,13 @@ def row_label(row: Row) -> str:
 
 def doubts(panels: Row, width: float) -> list[str]:
     """The warnings, in lines that fit so many inches."""
-    told = dict.fromkeys(_doubt(panels, panel, one) for panel in panels for one in panel.warnings)
-    return [line for one in told for line in textwrap.wrap(f"⚠ {one}", int(width * 14.5), subsequent_indent="   ")]
+    return doubted([_doubt(panels, panel, one) for panel in panels for one in panel.warnings], width)
+
+
+def doubted(told: Sequence[str], width: float) -> list[str]:
+    """What warnings tell, each once, in lines that fit so many inches."""
+    wraps = (textwrap.wrap(f"⚠ {one}", int(width * 14.5), subsequent_indent="   ") for one in dict.fromkeys(told))
+    return [line for wrapped in wraps for line in wrapped]
 
 
 def hints(panels: Row, style: str, width: float) -> list[str]:
@@ -54,6 +77,11 @@ def hints(panels: Row, style: str, width: float) -> list[str]:
     told += [f"Smoothed{whose}: σ = {sigma:g} pixels of the network's input." for whose, sigma in smoothed]
     if any(not np.isfinite(panel.heat).all() for panel in panels):
         told.append("Hatched: cut off before the network saw it.")
+    return remarks(told, width)
+
+
+def remarks(told: Sequence[str], width: float) -> list[str]:
+    """Small print in lines that fit so many inches."""
     return [line for one in told for line in textwrap.wrap(one, int(width * 15.5))]
 
 
