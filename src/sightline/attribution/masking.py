@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sightline.core.errors import MethodError
 from sightline.core.targets import Target
 from sightline.network.net import Net
 from sightline.photos.fills import Fill, fills_of
@@ -29,14 +30,14 @@ class Veil:
 
     def over(self, rows: Tensor, masks: Tensor) -> Tensor:
         """The images of `rows` (n,) under masks (n, 1, *spatial): 1 keeps a pixel, 0 hides it. (n, C, *spatial)."""
-        masks = masks.to(self.images)
-        if self.backs is not None:
-            return torch.lerp(self.backs[rows], self.images[rows], masks)
-        filled = [
-            self.fills[row].hide(pixels, 1 - mask[0])
-            for row, pixels, mask in zip(rows.tolist(), self.net.pixels(self.images[rows]), masks, strict=True)
-        ]
-        return self.net.images(torch.stack(filled))
+        images, masks = self.images[rows], masks.to(self.images)
+        backs = self._made(rows, images, masks) if self.backs is None else self.backs[rows]
+        return torch.lerp(backs, images, masks)  # what is kept is so to the bit
+
+    def _made(self, rows: Tensor, images: Tensor, masks: Tensor) -> Tensor:
+        """What shows where these images are hidden, made for these masks."""
+        each = zip(rows.tolist(), self.net.pixels(images), 1 - masks[:, 0], strict=True)
+        return self.net.images(torch.stack([self.fills[row].under(pixels, hidden) for row, pixels, hidden in each]))
 
 
 def veils(net: Net, images: Tensor, fill: Any, seed: int) -> list[Veil]:
@@ -58,9 +59,16 @@ def _as_pixels(net: Net, images: Tensor, given: Any, i: int) -> Any:
         return tuple(_as_pixels(net, images, one, i) for one in given)
     if not isinstance(given, Tensor | np.ndarray):
         return given
-    picture = torch.as_tensor(given).to(images)
+    picture = torch.as_tensor(given)
     mine = picture[i] if picture.shape == images.shape else picture
-    return net.pixels(mine[None])[0] if mine.shape == images.shape[1:] else mine
+    known = mine.dtype == torch.uint8 or mine.shape != images.shape[1:]  # bytes are pixels; a wrong shape is refused
+    return mine if known else net.pixels(mine.to(images)[None])[0]
+
+
+def moved(target: Target, method: str) -> None:
+    """Refuse a target that asks what keeps the score: of what was hidden it is known what it moves. MethodError."""
+    if not target.additive:
+        raise MethodError(f"{method} shows what moves the score, and {target} asks what keeps it; use saliency.")
 
 
 def score_masks(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sightline.attribution.masking import score_masks, veils
+from sightline.attribution.masking import moved, score_masks, veils
 from sightline.core.checks import whole
 from sightline.core.errors import OptionError
 from sightline.core.heats import Heat
@@ -33,9 +33,10 @@ def occlusion(
     """The score lost where a window hides a pixel, mean over the windows that do, (B, 1, *spatial).
 
     arXiv:1311.2901 (there grey, and without overlap). `window`, `stride`: a side or one for each axis, in pixels of
-    the input; None for an eighth of each side, and half of the window. The last windows end at the border. `fill`:
-    see `fills_of`; several are averaged. Raises OptionError.
+    the input; None for an eighth of each side, and half of the window. The border cuts the last windows off. `fill`:
+    see `fills_of`; several are averaged. Raises OptionError, and MethodError for a target that asks what keeps it.
     """
+    moved(target, "occlusion")
     sides = _sides("window", window, images, [math.ceil(side / 8) for side in images.shape[2:]])
     steps = _sides("stride", stride, images, [max(1, side // 2) for side in sides])
     for side, step in zip(sides, steps, strict=True):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sightline.attribution.masking import score_masks, veils
+from sightline.attribution.masking import moved, score_masks, veils
 from sightline.attribution.sampling import effort
 from sightline.core.checks import whole
 from sightline.core.errors import OptionError
@@ -22,6 +22,7 @@ from sightline.network.net import Net
 from sightline.stats.running import RunningMean
 
 _RIDGE = 1.0  # of the regression, in masks: what is foretold from few masks stays small
+_BLOCKS = 600  # that a regression takes at most, whatever the cells: solving it must not cost more than the passes
 
 
 def rise(
@@ -44,8 +45,10 @@ def rise(
     score and mask is estimated, which is the same up to that constant, and of the score only what a linear
     regression on the coarse mask, fitted to the masks drawn before, does not foretell; what it foretells has a
     covariance known on paper. Unbiased, and much less noisy. `samples`, `precision`, `seconds`: see
-    `sampling.effort`, but 1,000 masks, or 8,000 with a `precision`. `fill`: see `fills_of`. Raises OptionError.
+    `sampling.effort`, but 1,000 masks, or 8,000 with a `precision`. `fill`: see `fills_of`. Raises OptionError, and
+    MethodError for a target that asks what keeps the score.
     """
+    moved(target, "rise")
     limit = effort(samples, precision, seconds, usual=1000, most=8000)
     whole("cells", cells, 1)
     if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 < keep < 1:
@@ -67,7 +70,7 @@ def _sample(
         values, errors = (torch.stack(part).to(images) for part in zip(*(t.read() for t in tallies), strict=True))
         heat = Heat(values, errors, spent=tuple((tally.count * len(veiled), 0) for tally in tallies))
         yield heat
-        wanted = limit.unfinished(heat)
+        wanted = limit.unfinished(heat, len(veiled))
         if not wanted:
             return
 
@@ -92,8 +95,9 @@ class Masks:
 
     @cached_property
     def _blocks(self) -> list[Tensor]:
-        """For each axis, means over one more block than there are cells, (blocks, side)."""
-        sizes = [(min(self.cells + 1, side), side) for side in self.spatial]
+        """For each axis, means over one more block than there are cells, as long as they are few, (blocks, side)."""
+        most = int(_BLOCKS ** (1 / max(1, sum(side > 1 for side in self.spatial))))
+        sizes = [(min(self.cells + 1, side, most), side) for side in self.spatial]
         return [F.adaptive_avg_pool1d(torch.eye(side, dtype=torch.float64), count).T for count, side in sizes]
 
     @cached_property
@@ -153,31 +157,36 @@ def _along(values: Tensor, matrices: Sequence[Tensor]) -> Tensor:
 
 
 class _Tally:
-    """One image's covariance of score and mask: the mean of unbiased estimates, one from each mask."""
+    """One image's covariance of score and mask: the mean of unbiased estimates, one from each mask but the first.
+
+    Each takes from the score what the masks before it foretell, and from its own mask nothing, so the estimates are
+    uncorrelated, and their standard error is honest from the start.
+    """
 
     def __init__(self, masks: Masks) -> None:
-        self._masks, self._mean = masks, RunningMean()
+        self._masks, self._mean, self.count = masks, RunningMean(), 0
+        self._level: Tensor | None = None
         self._moments: Tensor | None = None
         self._products: Tensor | None = None
 
-    @property
-    def count(self) -> int:
-        return self._mean.count
-
     def add(self, drawn: Tensor, scores: Tensor) -> None:
         """Take in masks (n, 1, *spatial) and the scores (n,) under them, foretold from those before."""
+        self._level = scores[0] if self._level is None else self._level
+        scores = scores - self._level  # a large one costs no digits, and a constant score is nothing at all
         features = self._masks.features(drawn)
         known = torch.cat([features.new_ones(len(scores), 1), features], 1)
+        away = drawn[:, 0].double() - self._masks.keep
         if self._moments is None or self._products is None:
-            others = len(scores) / max(1, len(scores) - 1)  # each from the mean of the others
-            rest, sure = (scores - scores.mean()) * others, scores.new_zeros(())
+            before = scores.cumsum(0)[:-1] / torch.arange(1, len(scores))  # their mean, for want of a regression
+            rest, away, sure = scores[1:] - before, away[1:], scores.new_zeros(())
             self._moments, self._products = known.T @ known, known.T @ scores
         else:
             slopes = torch.linalg.solve(self._moments + self._ridge(known), self._products)
             rest, sure = scores - known @ slopes, self._masks.foretold(slopes[1:])
             self._moments, self._products = self._moments + known.T @ known, self._products + known.T @ scores
-        away = drawn[:, 0].double() - self._masks.keep
-        self._mean.add((rest.view(-1, *[1] * (away.ndim - 1)) * away + sure) / self._masks.keep)
+        self.count += len(scores)
+        if len(rest):
+            self._mean.add((rest.view(-1, *[1] * (away.ndim - 1)) * away + sure) / self._masks.keep)
 
     def _ridge(self, known: Tensor) -> Tensor:
         """What holds the slopes back, the constant aside, until there are more masks than features."""
@@ -188,5 +197,8 @@ class _Tally:
         return (_RIDGE * spread + torch.finfo(known.dtype).eps) * held
 
     def read(self) -> tuple[Tensor, Tensor]:
-        """The map and its standard error, both (1, *spatial)."""
+        """The map and its standard error, both (1, *spatial); nothing, and infinite, after a single mask."""
+        if not self._mean.count:
+            nothing = torch.zeros(1, *self._masks.spatial, dtype=torch.float64)
+            return nothing, torch.full_like(nothing, torch.inf)
         return self._mean.value[None], self._mean.error[None]

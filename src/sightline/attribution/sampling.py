@@ -33,13 +33,13 @@ class Effort:
                 return
             yield min(ROUND, self.samples - start)
 
-    def unfinished(self, heat: Heat) -> list[int]:
-        """The images whose map is not as precise as asked."""
+    def unfinished(self, heat: Heat, each: int = 1) -> list[int]:
+        """The images whose map is not as precise as asked; a sample takes `each` passes."""
         precise = heat.precision
         if self.precision is None or precise is None:
             return list(range(len(heat)))
-        enough = [n >= _LEAST and float(p) <= self.precision for (n, _), p in zip(heat.spent, precise, strict=True)]
-        return [i for i, done in enumerate(enough) if not done]
+        least, pairs = _LEAST * each, zip(heat.spent, precise, strict=True)
+        return [i for i, ((n, _), p) in enumerate(pairs) if n < least or not float(p) <= self.precision]
 
 
 def effort(samples: Any, precision: Any, seconds: Any, *, usual: int = _USUAL, most: int = _MOST) -> Effort:
