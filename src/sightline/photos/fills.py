@@ -19,6 +19,7 @@ STEADY = ("black", "white", "mean", "blur", "noise", "shuffle")
 NAMES = (*STEADY, "inpaint", "inpaint-ns")
 BLUR = 0.1  # standard deviation of "blur", as a share of each side: coarse layout stays, no object does
 _RADIUS = 3.0  # pixels around each that inpainting looks at, as in OpenCV's examples
+_SLACK = 1e-4  # by which a user's pixels may leave [0, 1]: rounding of a blur or a resize
 
 Make = Callable[[Tensor, Tensor], Tensor]
 
@@ -40,7 +41,7 @@ class Fill:
         if self.image is not None:
             return self.image
         assert self.make is not None
-        return self.make(pixels, hidden > 0)
+        return self.make(pixels, hidden > 0) if bool((hidden > 0).any()) else pixels
 
     def hide(self, pixels: Tensor, hidden: Tensor) -> Tensor:
         """`pixels` (C, *spatial) with what is `hidden` (*spatial) filled; hidden in part is filled in part."""
@@ -50,12 +51,12 @@ class Fill:
 def fills_of(given: Any, pixels: Tensor, seed: int) -> tuple[Fill, ...]:
     """The fills for one image (C, *spatial) in [0, 1] that `given` names: one, or a tuple of them.
 
-    One is a name of NAMES, a number or one per channel in [0, 1], an image (C, *spatial), or a function of (photo,
-    mask): the image as an array (*spatial, C) in [0, 1] and what is hidden of it, bool (*spatial), which gives the
-    filled image as an array (*spatial, C), uint8 or in [0, 1]. "blur" is Gaussian, a tenth of each side its
-    sigma; "noise" uniform; "shuffle" the image's own pixels in random order; "inpaint" is Telea's
-    (doi:10.1080/10867651.2004.10487596), "inpaint-ns" Navier and Stokes' (doi:10.1109/CVPR.2001.990497), both by
-    OpenCV. Raises OptionError.
+    One is a name of NAMES, a number or one per channel in [0, 1], an image (C, *spatial) in [0, 1] or uint8, or a
+    function of (photo, mask): the image as an array (*spatial, C) in [0, 1] and what is hidden of it, bool
+    (*spatial), which gives the filled image as an array (*spatial, C), uint8 or in [0, 1]. "blur" is Gaussian, a
+    tenth of each side its sigma; "noise" uniform; "shuffle" the image's own pixels in random order; "inpaint" is
+    Telea's (doi:10.1080/10867651.2004.10487596), "inpaint-ns" Navier and Stokes' (doi:10.1109/CVPR.2001.990497),
+    both by OpenCV. Raises OptionError.
     """
     several = given if isinstance(given, list | tuple) and not is_colour(given) else (given,)
     if not several:
@@ -128,7 +129,8 @@ def _flat(given: Any, colour: tuple[float, ...], pixels: Tensor) -> Tensor:
 
 
 def _picture(given: Any, pixels: Tensor) -> Tensor:
-    picture = torch.as_tensor(given).to(pixels)
+    picture = torch.as_tensor(given)
+    picture = picture.to(pixels) / (255 if picture.dtype == torch.uint8 else 1)
     if picture.shape != pixels.shape:
         raise OptionError(f"a fill of shape {tuple(picture.shape)}; the input takes {tuple(pixels.shape)}.")
     if not bool(torch.isfinite(picture).all()):
@@ -152,7 +154,8 @@ def _inpainter(name: str) -> Make:
 
 def _users(function: Callable[..., Any], name: str) -> Make:
     def make(pixels: Tensor, hidden: Tensor) -> Tensor:
-        answer = np.asarray(function(_array(pixels).copy(), hidden.cpu().numpy().copy()))
+        answer = function(_array(pixels).copy(), hidden.cpu().numpy().copy())
+        answer = np.asarray(answer.detach().cpu() if isinstance(answer, Tensor) else answer)
         expected = (*pixels.shape[1:], len(pixels))
         if answer.shape != expected or not np.isfinite(answer).all():
             got = f"shape {answer.shape}" if answer.shape != expected else "numbers that are not finite"
@@ -168,8 +171,8 @@ def _array(pixels: Tensor) -> Any:
 
 def _tensor(array: Any, like: Tensor) -> Tensor:
     share = array.astype(np.float32) / 255 if array.dtype == np.uint8 else array
-    if share.min() < 0 or share.max() > 1:
+    if share.min() < -_SLACK or share.max() > 1 + _SLACK:
         raise OptionError(
             f"a fill gave pixels from {share.min():g} to {share.max():g}; give uint8, or floats in [0, 1]."
         )
-    return torch.from_numpy(np.ascontiguousarray(share)).movedim(-1, 0).to(like)
+    return torch.from_numpy(np.ascontiguousarray(share)).movedim(-1, 0).to(like).clamp(0, 1)
