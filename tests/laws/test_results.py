@@ -98,7 +98,8 @@ def test_same_seed_same_heat(method, network, images):
 @pytest.mark.parametrize("method", SEEDED)
 def test_another_seed_draws_other_numbers(method, network, images):
     low = "stem" if hasattr(network, "stem") else "patches"  # behind the last map a linear head's gradients are fixed
-    options = {"integrated-gradients": {"baseline": "noise"}, "smooth-grad-cam++": {"layer": low}}.get(method, {})
+    drawn = {"integrated-gradients": {"baseline": "noise"}, "occlusion": {"fill": "noise"}}
+    options = {**drawn, "smooth-grad-cam++": {"layer": low}}.get(method, {})
     first, second = (explained(network, images, method=method, seed=seed, **options) for seed in (0, 1))
     assert not torch.allclose(first.values, second.values, atol=1e-3 * float(first.values.abs().max()))
 

@@ -22,6 +22,13 @@ def codes(heat):
     return [(one.code, one.image) for one in heat.warnings if one.code in ("imprecise", "interrupted")]
 
 
+def spent(method, samples):
+    """(forward, backward) that so many samples take: a way back for each gradient, and perhaps a clean pass more."""
+    if "gradients" not in next(one.needs for one in sl.methods() if one.id == method):
+        return samples, 0
+    return (samples + (method == "smooth-grad-cam++"),) * 2
+
+
 def precision_of(heat):
     """Standard error over size of each map, both root mean squares."""
     size, error = (part.double().flatten(1).square().mean(1).sqrt() for part in (heat.values, heat.error))
@@ -50,17 +57,16 @@ def mixed():
 
 
 def test_the_methods_that_sample_are_these():
-    assert SAMPLED == ["smoothgrad", "smoothgrad-squared", "vargrad", "smooth-grad-cam++"]
+    assert SAMPLED == ["smoothgrad", "smoothgrad-squared", "vargrad", "smooth-grad-cam++", "rise"]
 
 
 @pytest.mark.parametrize("method", SAMPLED)
-def test_without_a_precision_each_image_takes_the_samples_asked_for_or_25(method):
-    more = int(method == "smooth-grad-cam++")  # the clean pass
+def test_without_a_precision_each_image_takes_the_samples_asked_for_or_the_usual(method):
     heat = quietly(conv_net(), pictures(), 1, method=method, layer=None)
-    assert heat.spent == ((25 + more, 25 + more),) * 2
+    assert heat.spent == (spent(method, {"rise": 1000}.get(method, 25)),) * 2
     for samples in (1, 7, 8, 9, 33):
         heat = quietly(conv_net(), pictures(), 1, method=method, samples=samples)
-        assert heat.spent == ((samples + more, samples + more),) * 2
+        assert heat.spent == (spent(method, samples),) * 2
 
 
 @pytest.mark.parametrize("method", SAMPLED)
@@ -109,6 +115,9 @@ def test_no_error_is_believed_before_sixteen_samples():
     heat = quietly(linear(), pictures(), 1, method="smoothgrad", precision=0.5)
     assert heat.spent == ((16, 16),) * 2, "the error is zero from the second sample on"
     assert not heat.error.any()
+    for fill in ("black", ("black", "white")):  # a mask takes a pass for each fill
+        heat = quietly(linear(), pictures(), 1, method="rise", precision=1e9, fill=fill)
+        assert heat.spent == ((16 * (1 + (fill != "black")), 0),) * 2
 
 
 def test_the_said_precision_is_how_far_the_map_is_from_that_of_many_samples():
@@ -177,7 +186,8 @@ def test_watch_sees_ever_more_passes_and_the_last_is_the_result(method):
     seen = []
     heat = quietly(conv_net(), pictures(), 1, method=method, samples=30, layer="1", watch=seen.append)
     more = int(method == "smooth-grad-cam++")
-    assert [one.passes[0] for one in seen] == [n + more for n in (4, 8, 12, 16, 20, 24, 28, 30)], "chunks of eight"
+    looks = [8, 16, 24, 30] if method == "rise" else [4, 8, 12, 16, 20, 24, 28, 30]  # rounds, or chunks of them
+    assert [one.passes for one in seen] == [spent(method, n) for n in looks]
     assert torch.equal(seen[-1].values, heat.values)
     for one in seen[:-1]:
         shorter = quietly(conv_net(), pictures(), 1, method=method, samples=one.passes[0] - more, layer="1")
