@@ -20,7 +20,7 @@ from sightline.render.panel import Panel
 from sightline.render.words import cut, number
 
 OUTLINE = "#e11d48"
-_HALO: list[Any] = [withStroke(linewidth=3.6, foreground="white")]
+HALO: list[Any] = [withStroke(linewidth=3.6, foreground="white")]
 
 
 def draw_photo(axis: Any, panel: Panel) -> None:
@@ -59,7 +59,7 @@ def _lines(axis: Any, panel: Panel) -> None:
     if crossed and min(panel.heat.shape) > 1:
         paint = colours(panel, "contour")([(one - low) / (high - low) for one in crossed])
         drawn = axis.contour(panel.heat, levels=crossed, colors=paint, linewidths=1.6, linestyles="solid")
-        drawn.set_path_effects(_HALO)
+        drawn.set_path_effects(HALO)
 
 
 def _region(axis: Any, panel: Panel) -> None:
@@ -71,7 +71,7 @@ def _region(axis: Any, panel: Panel) -> None:
     draw_outline(axis, panel.region)
     x0, y0, x1, y1 = box_around(panel.region)
     box = Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, ec=OUTLINE, lw=1.3, ls=(0, (4, 3)))
-    box.set_path_effects(_HALO)
+    box.set_path_effects(HALO)
     axis.add_patch(box)
 
 
@@ -84,7 +84,7 @@ def draw_outline(axis: Any, mask: Any, colour: str = OUTLINE, line: str = "solid
     height, width = mask.shape
     at = np.arange(-1, width + 1).clip(-0.5, width - 0.5), np.arange(-1, height + 1).clip(-0.5, height - 0.5)
     drawn = axis.contour(*at, framed, levels=[0.5], colors=colour, linewidths=1.8, linestyles=line)
-    drawn.set_path_effects(_HALO)
+    drawn.set_path_effects(HALO)
 
 
 def _unseen(panel: Panel) -> list[tuple[int, int, int, int]]:

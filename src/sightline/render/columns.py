@@ -68,7 +68,7 @@ class Columns:
     def heads(self) -> dict[int, tuple[list[str], list[str]]]:
         """Each cell's heading and small print, in lines."""
         return {
-            id(one): (lines_of(one.heading, _INNER, 10, "bold", 2), lines_of(one.small, _INNER, 8, most=2))
+            id(one): (lines_of(one.heading, _INNER, 10, "bold", 3), lines_of(one.small, _INNER, 8, most=2))
             for one in self.cells
         }
 
@@ -249,4 +249,4 @@ def _map_title(shot: Shot, first: Shot) -> str:
     own, whole = (0.0 if one.heat is None else float(np.nanmax(one.heat, initial=0.0)) for one in (shot, first))
     if shot is first or not whole > 0 or shot.method != first.method:
         return shot.method
-    return f"{shot.method}  ·  peak {number(own / whole)}× the {first.title}'s"
+    return f"{shot.method}  ·  peak {number(own / whole, digits=2)}× the {first.title}'s"

@@ -8,20 +8,22 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sightline.render.answers import MARK
 from sightline.render.fit import fonts, lines_of, shortened, width_of
 from sightline.render.sheet import QUIET, Place
 from sightline.render.shots import Strand, Values
-from sightline.render.words import change, number, share
+from sightline.render.words import change, number, numbers, share
 
 INK = "#1f2937"
 TAIL, REST = "#f59e6b", "#cbd5e1"
 _TITLE, _PLOT, _UNDER, _LINE = 0.42, 1.6, 0.34, 0.17
 """Inches: a strand's titles, its plots, the ticks below them, a line of small print."""
-_MARGIN, _BARS, _SIZE = 0.62, 1.3, 8.0
+_MARGIN, _BARS, _END, _SIZE = 0.62, 1.3, 0.24, 8.0
 _SPREAD = "#ffedd5"
+_HALO = [withStroke(linewidth=2.5, foreground="white")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,7 @@ class Block:
     def left(self) -> float:
         """Where the controls begin: beside the bars of before and after, where these are known."""
         known = self.strand.before is not None and self.strand.after is not None
-        return _MARGIN + (_BARS + _MARGIN if known else 0.0)
+        return _MARGIN + (_BARS + _MARGIN + 0.12 if known else 0.0)
 
     @cached_property
     def axis_title(self) -> list[str]:
@@ -64,8 +66,8 @@ class Block:
         """The strand from so many inches off the upper left corner."""
         strand, y = self.strand, y + _TITLE
         if strand.before is not None and strand.after is not None:
-            _draw_bars(place(x + _MARGIN, y, _BARS, _PLOT), strand, strand.before, strand.after, self.label)
-        wide = self.wide - self.left - 0.18
+            _draw_bars(place(x + _MARGIN + 0.12, y, _BARS, _PLOT), strand, strand.before, strand.after, self.label)
+        wide = self.wide - self.left - _END
         axis = place(x + self.left, y, wide, _PLOT)
         _draw_controls(axis, strand, wide)
         _draw_effect(axis, strand, wide)
@@ -95,9 +97,9 @@ def _fills(strand: Strand) -> str:
 def _draw_bars(axis: Any, strand: Strand, before: float, after: float, label: str) -> None:
     """The target in the original and under the edit."""
     likely = strand.measure == "probability"
-    names = ["original", shortened(strand.edit, 0.66, _SIZE)]
+    names = ["original", strand.edit if width_of(strand.edit, _SIZE) < 0.55 else "edited"]
     axis.bar([0, 1], [before, after], 0.7, color=["#94a3b8", MARK])
-    told = [(share if likely else number)(value) for value in (before, after)]
+    told = [share(before), share(after)] if likely else numbers([before, after])
     low, high = _bar_bounds(before, after, likely)
     axis.set(xlim=(-0.6, 1.6), ylim=(low, high))
     for x, (value, text) in enumerate(zip((before, after), told, strict=True)):
@@ -110,7 +112,7 @@ def _draw_bars(axis: Any, strand: Strand, before: float, after: float, label: st
     axis.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _at: f"{value:.0%}" if likely else number(value)))
     axis.set_ylabel("\n".join(lines_of(f"{strand.measure} of {label}", _PLOT, _SIZE, most=2)), fontsize=_SIZE)
-    _quiet(axis)
+    quiet(axis)
 
 
 def _bar_bounds(before: float, after: float, likely: bool) -> tuple[float, float]:
@@ -128,8 +130,8 @@ def _draw_controls(axis: Any, strand: Strand, wide: float) -> None:
     low, high = _span(strand)
     axis.set_xlim(low, high)
     axis.axvline(0, color=INK, lw=0.9)
-    _quiet(axis)
-    axis.xaxis.set_major_locator(MaxNLocator(max(4, int(wide / 0.55)), steps=[1, 2, 5, 10]))
+    quiet(axis)
+    axis.xaxis.set_major_locator(MaxNLocator(max(4, int(wide / 0.55)), steps=[1, 2, 5, 10], min_n_ticks=3))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _at: number(value)))
     known = strand.known[np.isfinite(strand.known)]
     if not known.size:
@@ -144,11 +146,11 @@ def _draw_controls(axis: Any, strand: Strand, wide: float) -> None:
     axis.set_ylim(-0.17 * most, 1.5 * most)
     axis.set_yticks([tick for tick in MaxNLocator(4, integer=True).tick_values(0, most) if 0 <= tick <= most])
     axis.set_ylabel(f"controls (n = {known.size})", fontsize=_SIZE)
+    side, end = ("low", low) if strand.beyond == "below" else ("high", high)
+    told = f"{int(strand.counts.sum())} of {known.size} controls as {side} (shaded)"
+    axis.set_title(told, fontsize=8.5, color=INK, loc="right", pad=4)
     if math.isfinite(strand.change):
-        side = "as low" if strand.beyond == "below" else "as high"
-        axis.axvspan(strand.change, low if strand.beyond == "below" else high, color=_SPREAD, lw=0, zorder=0)
-        told = f"{int(strand.counts.sum())} of {known.size} controls {side} (shaded)"
-        axis.set_title(told, fontsize=8.5, color=INK, loc="right", pad=4)
+        axis.axvspan(strand.change, end, color=_SPREAD, lw=0, zorder=0)
 
 
 def _span(strand: Strand) -> tuple[float, float]:
@@ -162,15 +164,14 @@ def _span(strand: Strand) -> tuple[float, float]:
 
 def _bins(strand: Strand, known: Values, span: float) -> tuple[Values, float, Values]:
     """(starts, width, counts) of the bars, an edge of which is the change: a bar counts as a whole or not at all."""
-    at = strand.change if math.isfinite(strand.change) else 0.0
+    at, below = strand.change if math.isfinite(strand.change) else 0.0, strand.beyond == "below"
     few = int(np.clip(round(2 * known.size**0.5), 6, 40))
     width = max(float(np.ptp(known)) / few, span / 80)
-    below = strand.beyond == "below"
-    counts = known <= at if below else known >= at
     steps = (known - at) / width
     index = (np.ceil(steps) - 1 if below else np.floor(steps)).astype(int)
-    # rounding must not put a bar on the wrong side of the change
-    index = np.where(counts == below, np.minimum(index, -1), np.maximum(index, 0))
+    counts = strand.counts[np.isfinite(strand.known)]
+    if at == strand.change:  # rounding must not put a bar on the wrong side of it
+        index = np.where(counts == below, np.minimum(index, -1), np.maximum(index, 0))
     first = int(index.min())
     tall = [np.bincount(index[these] - first, minlength=int(np.ptp(index)) + 1) for these in (counts, ~counts)]
     return at + width * (first + np.arange(len(tall[0]))), width, np.array(tall)
@@ -184,18 +185,26 @@ def _draw_effect(axis: Any, strand: Strand, wide: float) -> None:
     if values:
         axis.hlines(bottom / 2, min(values), max(values), color=MARK, lw=1)
         axis.plot(values, [bottom / 2] * len(values), "|", color=MARK, ms=7, mew=1.3)
-    if not math.isfinite(strand.change):
-        return
-    axis.axvline(strand.change, color=MARK, lw=2)
+    at = strand.change if math.isfinite(strand.change) else 0.0
+    if at == strand.change:
+        axis.axvline(at, color=MARK, lw=2)
     told = [change(strand.change), *([f"p = {number(strand.p)}"] if strand.p is not None else [])]
     room = max(width_of(line, 9, "bold") for line in told) + 0.12
-    right = (high - strand.change) / (high - low) * wide > room
+    right = (high - at) / (high - low) * wide > room
     style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "color": MARK, "weight": "bold"}
     side = {"ha": "left" if right else "right", "va": "top"}
-    axis.annotate("\n".join(told), (strand.change, top), (5 if right else -5, -3), linespacing=1.25, **style, **side)
+    axis.annotate(
+        "\n".join(told),
+        (strand.change, top),
+        (5 if right else -5, -3),
+        linespacing=1.25,
+        path_effects=_HALO,
+        **style,
+        **side,
+    )
 
 
-def _quiet(axis: Any) -> None:
+def quiet(axis: Any) -> None:
     """Thin lines and small numbers."""
     axis.tick_params(labelsize=_SIZE - 0.5, length=2.5, pad=2)
     for side in ("top", "right"):

@@ -12,14 +12,14 @@ from sightline.core.errors import OptionError
 from sightline.core.heats import Warning
 from sightline.render.cells import OUTLINE
 from sightline.render.columns import COLUMN, INK, Column, Columns
-from sightline.render.fit import fonts, lines_of, shortened
+from sightline.render.fit import fonts, lines_of
 from sightline.render.sheet import LINE, QUIET, Picture, Place, as_written, sheet, write_below
 from sightline.render.shots import Shot, Strip
 from sightline.render.strands import Block
 from sightline.render.words import doubted, remarks
 
 _NARROWEST, _WIDEST = 4.9, 7.4  # inches of a strand
-_EDGE = 0.12
+EDGE = 0.12
 
 
 def strip_figure(strip: Strip) -> Picture:
@@ -54,22 +54,28 @@ class Top:
     @cached_property
     def lines(self) -> list[str]:
         """The headline in lines."""
-        return lines_of(self.headline, self.width - 3 * _EDGE, 13, "bold")
+        return lines_of(self.headline, self.width - 3 * EDGE, 13, "bold")
 
     @property
     def height(self) -> float:
         """Inches of all of it."""
-        return 0.14 + 0.27 * len(self.lines) + 0.24
+        return 0.14 + 0.27 * len(self.lines) + 0.16 * len(self.small) + 0.08
+
+    @cached_property
+    def small(self) -> list[str]:
+        """What it is about, in lines."""
+        return lines_of(self.about, self.width - 3 * EDGE, 9)
 
     def draw(self, drawn: Figure) -> None:
         """Write it at the top of a figure."""
         wide, high = drawn.get_size_inches()
         y = high - 0.14
         for line in self.lines:
-            drawn.text(_EDGE / wide, y / high, line, size=13, weight="bold", color=INK, va="top", family=fonts())
+            drawn.text(EDGE / wide, y / high, line, size=13, weight="bold", color=INK, va="top", family=fonts())
             y -= 0.27
-        about = shortened(self.about, self.width - 3 * _EDGE, 9)
-        drawn.text(_EDGE / wide, y / high, about, size=9, color=QUIET, va="top", family=fonts())
+        for line in self.small:
+            drawn.text(EDGE / wide, y / high, line, size=9, color=QUIET, va="top", family=fonts())
+            y -= 0.16
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ class Below:
     @property
     def height(self) -> float:
         """Inches of all of it."""
-        return LINE * len(self.lines) + _EDGE
+        return LINE * len(self.lines) + EDGE
 
     def draw(self, drawn: Figure) -> None:
         """Write it at the foot of a figure."""

@@ -24,12 +24,22 @@ def cut(text: str, letters: int) -> str:
     return plain if len(plain) <= letters else plain[: letters - 1] + "…"
 
 
-def number(value: float) -> str:
-    """A value in three digits: "−4.21", "1.5e−6"."""
+def number(value: float, digits: int = 3) -> str:
+    """A value in a few digits: "−4.21", "1.5e−6"."""
     if 1000 <= abs(value) < 99999.5:
-        return f"{value:.0f}".replace("-", "−")
-    digits, _, power = f"{value:.3g}".partition("e")
-    return f"{digits}e{int(power)}".replace("-", "−") if power else digits.replace("-", "−")
+        digits = max(digits, len(f"{abs(value):.0f}"))
+    mantissa, _, power = f"{value:.{digits}g}".partition("e")
+    return (f"{mantissa}e{int(power)}" if power else mantissa).replace("-", "−")
+
+
+def numbers(values: Sequence[float]) -> list[str]:
+    """Values in as few digits as tell them apart."""
+    told = [number(value) for value in values]
+    for digits in range(4, 10):
+        if len(set(told)) == len(set(values)):
+            break
+        told = [number(value, digits) for value in values]
+    return told
 
 
 def change(value: float) -> str:
