@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.findings import Finding, Missing
 
 _ONE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-_PACKAGES = ("torch", "torchvision", "captum", "grad-cam", "torchcam")
+_PACKAGES = ("torch", "torchvision", "captum", "grad-cam", "torchcam", "scikit-image")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -123,7 +123,7 @@ def captum_smoothgrad(case: Case) -> Contestant:
         options = {"nt_samples": SAMPLES, "nt_samples_batch_size": size, "stdevs": spread, "abs": False}
         return {"smoothgrad": method.attribute(_leaf(case), target=case.target, nt_type="smoothgrad", **options)}
 
-    return _at_its_best(at_once, (1, 5, 8, 25))
+    return at_its_best(at_once, (1, 5, 8, 25))
 
 
 def captum_integrated_gradients(case: Case, steps: int, sizes: Sequence[int] = (1, 5, 8, 17, 51)) -> Contestant:
@@ -138,8 +138,30 @@ def captum_integrated_gradients(case: Case, steps: int, sizes: Sequence[int] = (
     def style(maps: Tensor) -> Tensor:
         return maps * steps / points  # its inner points weigh 1 / points, where the rule has 1 / (points - 1)
 
-    best = _at_its_best(at_once, sizes)
+    best = at_its_best(at_once, sizes)
     return Contestant(best.run, {"integrated-gradients": style}, best.chosen)
+
+
+def occlusion_window(case: Case) -> tuple[int, int]:
+    """A quarter of the image's side, moved on by half of itself: 49 windows on 224 pixels."""
+    side = case.images.shape[-1]
+    return side // 4, side // 8
+
+
+def captum_occlusion(case: Case, sizes: Sequence[int] = (1,)) -> Contestant:
+    """A window hides all channels, so that the map is the same for each; `sizes` of `perturbations_per_eval`."""
+    method = peer("captum.attr").Occlusion(case.own())
+    window, stride = occlusion_window(case)
+    options = {"sliding_window_shapes": (3, window, window), "strides": (3, stride, stride)}
+
+    def at_once(size: int) -> Maps:
+        found = method.attribute(
+            case.images, baselines=case.black(), target=case.target, perturbations_per_eval=size, **options
+        )
+        return {"occlusion": found}
+
+    best = at_its_best(at_once, sizes)
+    return Contestant(best.run, {"occlusion": lambda maps: maps.expand_as(case.images)}, best.chosen)
 
 
 def grad_cam_package(case: Case, method: str) -> Contestant:
@@ -176,13 +198,15 @@ def fastest_layer_cam(case: Case) -> Contestant:
     return Contestant(both[best].run, both[best].styles, f"LayerCAM of {best}")
 
 
-def _at_its_best(at_once: Callable[[int], Maps], sizes: Sequence[int]) -> Contestant:
+def at_its_best(at_once: Callable[[int], Maps], sizes: Sequence[int]) -> Contestant:
+    """A peer at the fastest of a few batch sizes."""
+
     def run(size: int) -> Callable[[], Maps]:
         return lambda: at_once(size)
 
     if len(sizes) == 1:
         return Contestant(run(sizes[0]))
-    best = int(fastest({str(size): run(size) for size in sizes}, rounds=2, label="Captum's batch size"))
+    best = int(fastest({str(size): run(size) for size in sizes}, rounds=2, label="batch size"))
     return Contestant(run(best), chosen=f"{best} at once, the fastest of {', '.join(map(str, sizes))}")
 
 

@@ -61,8 +61,7 @@ class Way:
 def measure(_rounds: int) -> Iterator[Finding]:
     """Passes of ours and of Captum on every photo and its mirror image, on both networks."""
     peer("captum.attr")
-    if not DATA.is_dir():
-        raise UnavailableError("no networks and photos: set SIGHTLINE_DATA to their folder")
+    check_data()
     counts = [(ours(way), _captum_once(way)) for way in ways()]
     spent, right, theirs, right_too = ([each[i][j] for each in counts] for i in (0, 1) for j in (0, 1))
     # a map of ours that misses is no gain, however few passes it took
@@ -71,6 +70,12 @@ def measure(_rounds: int) -> Iterator[Finding]:
     what = "passes of integrated gradients to a gap under 1 % and a cosine of 0.995"
     each, goal = ratio(theirs, counted), Goal("at least", 8.0)
     yield Finding("passes", what, "Captum, doubling", median(spent), median(theirs), "passes", each, goal, note)
+
+
+def check_data() -> None:
+    """Raises UnavailableError without the folder of photos and networks."""
+    if not DATA.is_dir():
+        raise UnavailableError("no networks and photos: set SIGHTLINE_DATA to their folder")
 
 
 def ours(way: Way) -> tuple[int, bool]:
@@ -101,17 +106,22 @@ def captum(way: Way) -> tuple[int, bool]:
 
 
 def ways() -> Iterator[Way]:
-    """Every photo and its mirror image on both networks, with progress."""
+    """Every photo and its mirror image on both networks."""
+    for network, photo in photos("passes"):
+        for image in (photo, photo.flip(-1)):
+            yield _way(network, image)
+
+
+def photos(label: str) -> Iterator[tuple[nn.Module, Tensor]]:
+    """Both networks with every photo (1, 3, side, side), prepared for them, with progress."""
     paths = sorted((DATA / "photos").iterdir())
-    total = len(NETWORKS) * len(paths) * 2
-    with tqdm(total=total, desc="passes", unit="map", disable=None, leave=False) as bar:
+    total = len(NETWORKS) * len(paths)
+    with tqdm(total=total, desc=label, unit="photo", disable=None, leave=False) as bar:
         for file, side, alpha in NETWORKS:
             network = _definitions().load_mobilenet_v1(DATA / "models" / f"{file}.safetensors", alpha)
             for path in paths:
-                photo = _prepared(path, side)
-                for image in (photo, photo.flip(-1)):
-                    yield _way(network, image)
-                    bar.update()
+                yield network, _prepared(path, side)
+                bar.update()
 
 
 def _way(network: nn.Module, image: Tensor) -> Way:

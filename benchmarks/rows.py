@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks import cases, contestants, memory, passes
+from benchmarks import cases, contestants, memory, passes, randomized, variance
 from benchmarks.agreement import Agreement, agree
 from benchmarks.cases import Case
 from benchmarks.contestants import Contestant
@@ -26,13 +26,17 @@ EIGHT = (
 
 @dataclass(frozen=True)
 class Contest:
-    """Contestants by name, OURS among them, for a case of `batch` images; `goals` by the name of the other one."""
+    """Contestants by name, OURS among them, for a case of `batch` images; `goals` by the name of the other one.
+
+    `alike` are the contestants that are compared, where those that are timed draw at random.
+    """
 
     name: str
     what: str
     batch: int
     line_up: Callable[[Case], Mapping[str, Contestant]]
     goals: Mapping[str, Goal]
+    alike: Callable[[Case], Mapping[str, Contestant]] | None = None
 
     def measure(self, rounds: int) -> Iterator[Finding]:
         """Compare the maps on trained weights, then the CPU time on resnet50, all in the same rounds."""
@@ -48,7 +52,7 @@ class Contest:
 
     def compare(self, case: Case) -> dict[str, Agreement | None]:
         """How alike our maps and each other contestant's are. Raises DisagreementError."""
-        runners = self.line_up(case)
+        runners = (self.alike or self.line_up)(case)
         ours = runners[OURS].run()
         return {name: agree(ours, one.run(), one.styles) for name, one in runners.items() if name != OURS}
 
@@ -92,6 +96,23 @@ def _eight_cams(case: Case) -> dict[str, Contestant]:
     return {OURS: contestants.ours(case, EIGHT), "one CAM of ours": contestants.ours(case, ["grad-cam"])}
 
 
+def _occlusion(case: Case) -> dict[str, Contestant]:
+    window, stride = contestants.occlusion_window(case)
+    return {
+        OURS: contestants.ours(case, ["occlusion"], window=window, stride=stride),
+        "Captum": contestants.captum_occlusion(case),
+        "Captum, at its fastest batch": contestants.captum_occlusion(case, sizes=(1, 2, 4, 8)),
+    }
+
+
+def _rise(case: Case) -> dict[str, Contestant]:
+    return {
+        OURS: randomized.ours(case),
+        "the authors' loop": randomized.authors(case),
+        "the authors' loop at its fastest": randomized.authors_at_their_best(case),
+    }
+
+
 CONTESTS: tuple[Contest, ...] = (
     Contest(
         "grad-cam", "Grad-CAM, last layer, batch 1", 1, _grad_cam,
@@ -108,9 +129,19 @@ CONTESTS: tuple[Contest, ...] = (
         {"the peers one by one": Goal("at least", 2.2)},
     ),
     Contest("eight-cams", "eight CAMs of one layer", 1, _eight_cams, {"one CAM of ours": Goal("at most", 1.2)}),
+    Contest(
+        "occlusion", "occlusion, 49 windows, batch 1", 1, _occlusion,
+        {"Captum": Goal("at least", 1.35), "Captum, at its fastest batch": Goal("at least", 1.35)},
+    ),
+    Contest(
+        "rise", f"RISE, {randomized.MASKS} masks, batch 1", 1, _rise,
+        {"the authors' loop": Goal("at least", 1.8), "the authors' loop at its fastest": FASTER},
+        alike=randomized.from_the_same_masks,
+    ),
 )  # fmt: skip
 ROWS: dict[str, Callable[[int], Iterator[Finding]]] = {
     **{one.name: one.measure for one in CONTESTS},
     "memory": memory.measure,
     "passes": passes.measure,
+    "rise-variance": variance.measure,
 }
