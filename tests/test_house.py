@@ -18,16 +18,17 @@ LAYERS = {
     "network": {"core"},
     "models": {"core", "photos", "network"},
     "attribution": {"core", "stats", "photos", "network"},
+    "probes": {"core", "stats", "photos", "network"},
     "render": {"core", "photos"},
-    "verbs": {"core", "stats", "photos", "network", "models", "attribution", "render"},
-    "demo": {"core", "stats", "photos", "network", "models", "attribution", "render", "verbs"},
-    "app": {"core", "stats", "photos", "network", "models", "attribution", "render", "verbs", "demo"},
+    "verbs": {"core", "stats", "photos", "network", "models", "attribution", "probes", "render"},
+    "demo": {"core", "stats", "photos", "network", "models", "attribution", "probes", "render", "verbs"},
+    "app": {"core", "stats", "photos", "network", "models", "attribution", "probes", "render", "verbs", "demo"},
 }
 PUBLIC = {
-    "Comparison", "Explanation", "Heat", "LayerError", "Method", "MethodError", "Model", "ModelError", "NetworkError",
-    "OptionError", "Photo", "PhotoError", "Prediction", "SaveError", "SightlineError", "SightlineWarning",
-    "TargetError", "Warning", "__version__", "attribute", "explain", "grid", "load", "methods", "open_photo",
-    "predict", "targets", "wrap",
+    "Comparison", "Effect", "Explanation", "Heat", "LayerError", "Method", "MethodError", "Model", "ModelError", "NetworkError",
+    "OptionError", "Photo", "PhotoError", "Prediction", "Probe", "SaveError", "Shares", "SightlineError",
+    "SightlineWarning", "TargetError", "Warning", "__version__", "attribute", "edits", "explain", "grid", "load",
+    "methods", "open_photo", "predict", "probe", "regions", "targets", "wrap",
 }  # fmt: skip
 
 
@@ -78,7 +79,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_importing_sightline_loads_nothing_heavy():
-    heavy = "torch", "numpy", "PIL", "matplotlib", "torchvision", "safetensors", "cv2"
+    heavy = "torch", "numpy", "PIL", "matplotlib", "torchvision", "safetensors", "cv2", "skimage"
     code = f"import sys, sightline; print([name for name in {heavy} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sightline import edits as edits
+    from sightline import regions as regions
     from sightline import targets as targets
     from sightline.attribution.catalog import Method as Method
     from sightline.attribution.catalog import methods as methods
@@ -30,12 +32,16 @@ if TYPE_CHECKING:
     from sightline.models.sources import load as load
     from sightline.photos.decode import Photo as Photo
     from sightline.photos.decode import open_photo as open_photo
+    from sightline.probes.probe import Effect as Effect
+    from sightline.probes.shares import Shares as Shares
     from sightline.verbs.attribute import attribute as attribute
     from sightline.verbs.explain import explain as explain
     from sightline.verbs.explain import predict as predict
     from sightline.verbs.explanation import Comparison as Comparison
     from sightline.verbs.explanation import Explanation as Explanation
     from sightline.verbs.explanation import grid as grid
+    from sightline.verbs.probe import probe as probe
+    from sightline.verbs.probed import Probe as Probe
 
 _ROOMS = {
     "attribution.catalog": ("Method", "methods"),
@@ -47,17 +53,22 @@ _ROOMS = {
     "models.model": ("Model", "wrap"),
     "models.sources": ("load",),
     "photos.decode": ("Photo", "open_photo"),
+    "probes.probe": ("Effect",),
+    "probes.shares": ("Shares",),
     "verbs.attribute": ("attribute",),
     "verbs.explain": ("explain", "predict"),
     "verbs.explanation": ("Comparison", "Explanation", "grid"),
+    "verbs.probe": ("probe",),
+    "verbs.probed": ("Probe",),
 }  # fmt: skip
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULES = ("edits", "regions", "targets")
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name == "targets":
-        return import_module("sightline.targets")
+    if name in _MODULES:
+        return import_module(f"sightline.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'sightline' has no attribute {name!r}")
     value = getattr(import_module(f"sightline.{_HOME[name]}"), name)
@@ -66,4 +77,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted((*_HOME, "__version__", "targets"))
+    return sorted((*_HOME, *_MODULES, "__version__"))

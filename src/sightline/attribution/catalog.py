@@ -9,6 +9,8 @@ from functools import cache, partial
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
+from torch import Tensor
+
 from sightline.attribution import contributions
 from sightline.attribution.cams import cam_map, finer_cam, guided_grad_cam, refine_cam, shapley_cam
 from sightline.attribution.gradients import MeanSquare, input_x_gradient, noisy_gradient, saliency
@@ -56,6 +58,12 @@ class Method:
     def evidence(self) -> bool:
         """Whether a value below zero speaks against the target; a negative slope does not."""
         return self.channels == "sum"
+
+    def plane(self, values: Tensor) -> Tensor:
+        """One signed value per place (*spatial) of a map (C, *spatial): its channels' sum, or the largest by size."""
+        if self.channels == "sum" or len(values) == 1:
+            return values.sum(0)
+        return values.gather(0, values.abs().argmax(0, keepdim=True))[0]
 
     @property
     def options(self) -> dict[str, Any]:

@@ -34,12 +34,16 @@ class Effort:
             yield min(ROUND, self.samples - start)
 
     def unfinished(self, heat: Heat, each: int = 1) -> list[int]:
-        """The images whose map is not as precise as asked; a sample takes `each` passes."""
+        """The images whose map is not as precise as asked; a sample takes `each` passes.
+
+        Nor is one that is zero everywhere: what moves a score seldom may not have come up yet.
+        """
         precise = heat.precision
         if self.precision is None or precise is None:
             return list(range(len(heat)))
-        least, pairs = _LEAST * each, zip(heat.spent, precise, strict=True)
-        return [i for i, ((n, _), p) in enumerate(pairs) if n < least or not float(p) <= self.precision]
+        least, some = _LEAST * each, heat.values.flatten(1).any(1)
+        enough = [n >= least and float(p) <= self.precision for (n, _), p in zip(heat.spent, precise, strict=True)]
+        return [i for i, done in enumerate(enough) if not (done and some[i])]
 
 
 def effort(samples: Any, precision: Any, seconds: Any, *, usual: int = _USUAL, most: int = _MOST) -> Effort:

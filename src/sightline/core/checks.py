@@ -22,3 +22,10 @@ def number(name: str, given: Any, *, above: float | None = None) -> float:
         bound = f"{name} 0 or more" if above is None else f"{name} above {above:g}"
         raise OptionError(f"{name}={given!r}; possible: {bound}, a finite number.")
     return float(given)
+
+
+def finite(name: str, given: Any) -> float:
+    """`given` as a float, any finite number. Raises OptionError."""
+    if not isinstance(given, int | float) or isinstance(given, bool) or not math.isfinite(given):
+        raise OptionError(f"{name}={given!r}; {name} has to be a finite number.")
+    return float(given)

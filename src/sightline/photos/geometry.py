@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -128,6 +128,11 @@ class View:
         whole = self._resize(photo.pixels)
         canvas[:, top:bottom, left:right] = whole[:, top - y : bottom - y, left - x : right - x]
         return canvas
+
+    def mask_to_input(self, mask: NDArray[Any]) -> Floats:
+        """A mask (H, W) in [0, 1] of the upright photo on the input, (h, w); 0 where there is no photo."""
+        plane = Photo(np.asarray(mask, np.float32)[..., None])
+        return np.asarray(replace(self, fill=(0.0,)).to_input(plane)[0])
 
     def to_photo(self, values: NDArray[Any]) -> Floats:
         """A map (h, w) on the input, laid on the upright photo: (H, W) float32, NaN where nothing was seen.

@@ -10,6 +10,7 @@ from typing import Any
 
 from sightline.core.heats import Prediction, Warning
 from sightline.render.panel import Panel
+from sightline.render.shots import Strip
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1f2937; --soft: #6b7280; --line: #e5e7eb; --mark: #c2410c; --doubt: #92400e; }
@@ -113,7 +114,43 @@ def explanation_page(panels: Sequence[Panel], provenance: Any, style: str = "pai
         parts.append(
             image(figure([panel], style=style)._repr_png_(), f"{panel.method} for {panel.label}", panel.footer)
         )
-    record = escape(json.dumps(provenance, indent=2, ensure_ascii=False))
-    parts.append(f"<details><summary>How this was made</summary><pre>{record}</pre></details>")
+    parts.append(_how(provenance))
     labels = ", ".join(dict.fromkeys(panel.label for panel in panels))
     return page(f"{first.name}: {labels}", parts)
+
+
+def strip_page(strip: Strip, provenance: Any) -> str:
+    """What a model answers for a photo and its edits: the verdict, the strip, the effects in figures."""
+    from sightline.render.strip import strip_figure
+
+    rows = [
+        (
+            one.edit,
+            f"{one.change:+.3f}",
+            "" if one.before is None or one.after is None else f"{one.before:.3g} to {one.after:.3g}",
+            "none" if one.p is None else f"{one.p:.2g} (n = {len(one.known)})",
+            one.note,
+        )
+        for one in strip.strands
+    ]
+    heads = (
+        "edit",
+        f"change of the {strip.score}",
+        strip.strands[0].measure if rows else "",
+        "p of its controls",
+        "",
+    )
+    parts = [
+        heading(f"What if? {strip.photo}: {strip.label}", 1),
+        paragraph(strip.headline, "verdict"),
+        doubts(strip.warnings),
+        image(strip_figure(strip)._repr_png_(), "the photo and its edits", strip.footer),
+        table(heads, rows),
+        _how(provenance),
+    ]
+    return page(f"{strip.photo}: what if?", parts)
+
+
+def _how(provenance: Any) -> str:
+    record = escape(json.dumps(provenance, indent=2, ensure_ascii=False))
+    return f"<details><summary>How this was made</summary><pre>{record}</pre></details>"

@@ -36,7 +36,7 @@ def predict(model: Model, photo: Any, top: int = 5) -> Any:
 
     Raises PhotoError, NetworkError, ModelError.
     """
-    _check_model(model)
+    check_model(model)
     whole("top", top, 1)
     sources, one = photos_of(photo)
     answers: list[list[Prediction]] = []
@@ -69,7 +69,7 @@ def explain(
     through the network, `watch` with each photo's Explanation so far, as sampled and refined methods go on.
     Raises PhotoError, TargetError, MethodError, LayerError, OptionError, NetworkError.
     """
-    _check_model(model)
+    check_model(model)
     checked_watch(watch)
     sources, one = photos_of(photo)
     wanted = _each(target, len(sources), model.labels)
@@ -110,7 +110,8 @@ class _Ask:
         return bind(names, self.layer, self.seed, _tensors(self.model, self.options))
 
 
-def _check_model(model: object) -> None:
+def check_model(model: object) -> None:
+    """Refuse what is no Model. Raises ModelError."""
     if not isinstance(model, Model):
         raise ModelError(
             f"a Model is needed, not a {type(model).__name__}; make one with sl.load(name) or "
@@ -153,7 +154,7 @@ def _opened(model: Model, sources: list[Any]) -> tuple[list[Photo], list[View], 
 def _explained(ask: _Ask, sources: list[Any], wanted: list[Target] | None) -> list[dict[str, Explanation]]:
     """The explanations of one batch of photos, by method."""
     photos, views, images = _opened(ask.model, sources)
-    target = None if wanted is None else targets_of(list(map(_on_input, wanted, photos, views)))
+    target = None if wanted is None else targets_of(list(map(on_input, wanted, photos, views)))
     with ask.model.lend(images) as net:
         images = plain(images)
         net.progress = ask.progress or net.progress
@@ -191,7 +192,7 @@ def _explanation(
         passes=heat.passes,
         warnings=ask.model.warnings + heat.warnings,
         predictions=tuple(answers),
-        target=_of_image(outcome.target, i),
+        target=of_image(outcome.target, i),
         method=bound.method.id,
         options=bound.options | {name: value for name, value in ask.options.items() if name in bound.options},
         seed=ask.seed,
@@ -206,23 +207,24 @@ def _explanation(
     )
 
 
-def _of_image(target: Target, i: int) -> Target:
+def of_image(target: Target, i: int) -> Target:
+    """The target of one image of a batch."""
     if isinstance(target, Classes):
         return Class(target.indices[i])
     return target.targets[i] if isinstance(target, PerImage) else target
 
 
-def _on_input(target: Target, photo: Photo, view: View) -> Target:
+def on_input(target: Target, photo: Photo, view: View) -> Target:
+    """A target whose regions are of the photo, with them on the network's input. Raises TargetError."""
     if isinstance(target, Sum):
-        return Sum(tuple((weight, _on_input(part, photo, view)) for weight, part in target.parts))
+        return Sum(tuple((weight, on_input(part, photo, view)) for weight, part in target.parts))
     if not isinstance(target, Region):
         return target
     mask = torch.as_tensor(target.mask).float()
     if tuple(mask.shape) != (photo.height, photo.width):
         expected = (photo.height, photo.width)
         raise TargetError(f"a mask of shape {tuple(mask.shape)} for a photo of {expected}; they have to be equal.")
-    plane = Photo(mask.clamp(0, 1).numpy()[..., None])
-    return Region(torch.from_numpy(replace(view, fill=(0.0,)).to_input(plane)[0]), target.index)
+    return Region(torch.from_numpy(view.mask_to_input(mask.clamp(0, 1).numpy())), target.index)
 
 
 def _tensors(model: Model, options: dict[str, Any]) -> dict[str, Any]:

@@ -82,11 +82,7 @@ class Explanation:
 
     def _plane(self) -> Tensor:
         """One signed value per input pixel: the channels' sum, or the largest of them by magnitude; enlarged."""
-        values = self.values.float().cpu()
-        if method(self.method).channels == "sum" or len(values) == 1:
-            plane = values.sum(0)
-        else:
-            plane = values.gather(0, values.abs().argmax(0, keepdim=True))[0]
+        plane = method(self.method).plane(self.values.float().cpu())
         at_a_layer = tuple(plane.shape) != self.view.input_size
         return enlarge(plane[None, None], self.view.input_size)[0, 0] if at_a_layer else plane
 

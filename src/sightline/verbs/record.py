@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import platform
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from sightline.core.heats import Prediction
+from sightline.core.heats import Prediction, Warning
+from sightline.photos.decode import Photo
 
 if TYPE_CHECKING:
     from sightline.verbs.explanation import Explanation
@@ -19,35 +21,46 @@ if TYPE_CHECKING:
 
 def record(ex: Explanation) -> dict[str, Any]:
     """All that is needed to make an explanation again, as plain values."""
-    packages = ("sightline", "torch", "torchvision", "numpy")
     return {
-        "model": ex.model,
-        "recipe": ex.recipe,
-        "photo": ex.photo.name,
-        "photo_size": [ex.photo.height, ex.photo.width],
-        "photo_sha256": ex.photo.sha256,
+        **made(ex.model, ex.recipe, ex.photo, ex.seed, ex.warnings),
         "method": ex.method,
-        "options": {name: _plain(value) for name, value in ex.options.items()},
+        "options": {name: plain(value) for name, value in ex.options.items()},
         "layer": ex.layer,
         "target": str(ex.target),
         "label": ex.label,
         "score": ex.score,
-        "seed": ex.seed,
         "passes": list(ex.passes),
         "gap": ex.gap if ex.gap is None or math.isfinite(ex.gap) else None,
         "precision": ex.precision if ex.precision is None or math.isfinite(ex.precision) else None,
-        "warnings": [{"code": one.code, "message": one.message} for one in ex.warnings],
-        "predictions": [_answer(one) for one in ex.predictions],
+        "predictions": answers_of(ex.predictions),
+    }
+
+
+def made(model: str, recipe: dict[str, Any], photo: Photo, seed: int, warnings: Iterable[Warning]) -> dict[str, Any]:
+    """From what a result was made, by which versions, and what its reader has to know."""
+    packages = ("sightline", "torch", "torchvision", "numpy")
+    return {
+        "model": model,
+        "recipe": recipe,
+        "photo": photo.name,
+        "photo_size": [photo.height, photo.width],
+        "photo_sha256": photo.sha256,
+        "seed": seed,
+        "warnings": [{"code": one.code, "message": one.message} for one in warnings],
         "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
     }
 
 
-def _answer(one: Prediction) -> dict[str, Any]:
-    return {"index": one.index, "label": one.label, "probability": one.probability, "score": one.score}
+def answers_of(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
+    """Answers as plain values, in their order."""
+    return [
+        {"index": one.index, "label": one.label, "probability": one.probability, "score": one.score}
+        for one in predictions
+    ]
 
 
-def _plain(value: Any) -> Any:
-    """An option as JSON can hold it."""
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it."""
     if callable(value):  # without an address in memory, which would differ in every run
         return ".".join(filter(None, (getattr(value, "__module__", ""), getattr(value, "__qualname__", ""))))
     if isinstance(value, torch.Tensor | np.ndarray):

@@ -1,0 +1,225 @@
+"""Ways to change a photo: small values that add up, `Grey() + Move(40, 0)`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from sightline.core.blur import gaussian
+from sightline.core.checks import number, whole
+from sightline.core.errors import OptionError
+from sightline.probes.world import World
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
+_BLUR = 0.03  # of the input's shorter side: detail goes, shape and colour stay
+
+
+@runtime_checkable
+class Edit(Protocol):
+    """One way to change a world: a function from a world to a world, whose `str` is its name.
+
+    `keeps`: the region is what stays. `fills`: it shows the fill somewhere.
+    """
+
+    @property
+    def keeps(self) -> bool:
+        return False
+
+    @property
+    def fills(self) -> bool:
+        return False
+
+    def __call__(self, world: World) -> World:
+        """The world after the edit; its mask goes with the object."""
+        ...
+
+    def becomes(self, world: World) -> Tensor | None:
+        """What the region becomes (C, h, w), where that is the same wherever the region lies; None otherwise."""
+        return None
+
+    def stake(self, world: World) -> Tensor:
+        """The pixels (C, h, w) by which regions are compared: how much they differ from the world's is at stake."""
+        return self(world).pixels
+
+    def __add__(self, other: Edit) -> Edit:
+        if not isinstance(other, Edit):
+            return NotImplemented
+        return Chain((*_parts(self), *_parts(other)))
+
+
+def _parts(edit: Edit) -> tuple[Edit, ...]:
+    return edit.parts if isinstance(edit, Chain) else (edit,)
+
+
+@dataclass(frozen=True)
+class Chain(Edit):
+    """Edits one after the other, as `+` makes it."""
+
+    parts: tuple[Edit, ...]
+
+    @property
+    def keeps(self) -> bool:
+        return any(part.keeps for part in self.parts)
+
+    @property
+    def fills(self) -> bool:
+        return any(part.fills for part in self.parts)
+
+    def __call__(self, world: World) -> World:
+        for part in self.parts:
+            world = part(world)
+        return world
+
+    def stake(self, world: World) -> Tensor:
+        keeper = next((part for part in self.parts if part.keeps), None)
+        return self(world).pixels if keeper is None else keeper.stake(world)
+
+    def __str__(self) -> str:
+        return " + ".join(map(str, self.parts))
+
+
+@dataclass(frozen=True)
+class Remove(Edit):
+    """The region is filled."""
+
+    @property
+    def fills(self) -> bool:
+        return True
+
+    def __call__(self, world: World) -> World:
+        return replace(world, pixels=world.hide(world.mask))
+
+    def becomes(self, world: World) -> Tensor | None:
+        return world.fill.image
+
+    def __str__(self) -> str:
+        return "remove"
+
+
+@dataclass(frozen=True)
+class Keep(Edit):
+    """All but the region is filled."""
+
+    @property
+    def keeps(self) -> bool:
+        return True
+
+    @property
+    def fills(self) -> bool:
+        return True
+
+    def __call__(self, world: World) -> World:
+        return replace(world, pixels=world.hide(1 - world.mask))
+
+    def becomes(self, world: World) -> Tensor | None:
+        return world.fill.image
+
+    def stake(self, world: World) -> Tensor:
+        return world.hide(world.mask)
+
+    def __str__(self) -> str:
+        return "keep"
+
+
+@dataclass(frozen=True)
+class Blur(Edit):
+    """The region is smoothed; `sigma` in pixels of the photo, None: 3 % of the network's shorter side."""
+
+    sigma: float | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.sigma is None or number("sigma", self.sigma, above=0)
+
+    def __call__(self, world: World) -> World:
+        return replace(world, pixels=world.blend(self.becomes(world), world.mask))
+
+    def becomes(self, world: World) -> Tensor:
+        usual = _BLUR * min(world.pixels.shape[1:])
+        sigmas = [usual if self.sigma is None else self.sigma * scale for scale in world.scale]
+        return gaussian(world.pixels, sigmas)
+
+    def __str__(self) -> str:
+        return "blur" if self.sigma is None else f"blur({self.sigma:g})"
+
+
+@dataclass(frozen=True)
+class Grey(Edit):
+    """The region loses its colour and keeps its light (ITU-R 601)."""
+
+    def __call__(self, world: World) -> World:
+        return replace(world, pixels=world.blend(self.becomes(world), world.mask))
+
+    def becomes(self, world: World) -> Tensor:
+        return _light(world.pixels).expand_as(world.pixels)
+
+    def __str__(self) -> str:
+        return "grey"
+
+
+@dataclass(frozen=True)
+class Recolour(Edit):
+    """The region keeps its light and takes the hue of an RGB `colour` in [0, 1]; None: the opposite of its own."""
+
+    colour: tuple[float, float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if self.colour is None:
+            return
+        given = self.colour
+        if not isinstance(given, list | tuple) or len(given) != 3 or not all(_is_share(part) for part in given):
+            raise OptionError(f"colour={given!r}; give red, green and blue, each from 0 to 1.")
+
+    def __call__(self, world: World) -> World:
+        return replace(world, pixels=world.blend(self.becomes(world), world.mask))
+
+    def becomes(self, world: World) -> Tensor:
+        if len(world.pixels) != 3:
+            raise OptionError(f"recolour takes photos of 3 channels; this network's have {len(world.pixels)}.")
+        light = _light(world.pixels)
+        if self.colour is None:
+            return (2 * light - world.pixels).clamp(0, 1)
+        hue = torch.tensor(self.colour).view(3, 1, 1).to(world.pixels)
+        return (light + hue - _light(hue)).clamp(0, 1)
+
+    def __str__(self) -> str:
+        return "recolour" if self.colour is None else f"recolour({', '.join(f'{part:g}' for part in self.colour)})"
+
+
+@dataclass(frozen=True)
+class ShufflePatches(Edit):
+    """The region's box is cut into `count` x `count` patches, which change places: texture stays, shape goes."""
+
+    count: int = 4
+
+    def __post_init__(self) -> None:
+        whole("count", self.count, 2)
+
+    def __call__(self, world: World) -> World:
+        rows, columns = (world.mask.amax(axis).nonzero()[:, 0] for axis in (1, 0))
+        top, left = int(rows[0]), int(columns[0])
+        high, wide = (max(1, len(side) // self.count) for side in (rows, columns))
+        down, across = min(self.count, len(rows)), min(self.count, len(columns))
+        order = torch.randperm(down * across, generator=torch.Generator().manual_seed(world.seed), device="cpu")
+        mixed = world.pixels.clone()
+        for place, source in enumerate(order.tolist()):
+            y, x = top + place // across * high, left + place % across * wide
+            v, u = top + source // across * high, left + source % across * wide
+            mixed[:, y : y + high, x : x + wide] = world.pixels[:, v : v + high, u : u + wide]
+        return replace(world, pixels=world.blend(mixed, world.mask))
+
+    def __str__(self) -> str:
+        return "shuffle-patches" if self.count == 4 else f"shuffle-patches({self.count})"
+
+
+def _light(pixels: Tensor) -> Tensor:
+    """(1, h, w): how light each pixel is."""
+    if len(pixels) != 3:
+        return pixels.mean(0, keepdim=True)
+    return (torch.tensor(_LUMA).view(3, 1, 1).to(pixels) * pixels).sum(0, keepdim=True)
+
+
+def _is_share(given: Any) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given <= 1

@@ -1,0 +1,117 @@
+"""What happens if ...? A photo and a region in, answers, effects and controls out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sightline.attribution.driver import supported
+from sightline.core.checks import whole
+from sightline.core.errors import OptionError
+from sightline.models.model import Model
+from sightline.models.predictions import predictions_of
+from sightline.network.net import Net
+from sightline.photos.decode import photos_of
+from sightline.photos.regions import region_of
+from sightline.probes.asking import Answer
+from sightline.probes.edits import Edit
+from sightline.probes.named import edits_of
+from sightline.probes.probe import Findings
+from sightline.probes.probe import probe as ask
+from sightline.verbs.attribute import PREFERRED, announce
+from sightline.verbs.explain import TOP, check_model
+from sightline.verbs.probed import Probe, World
+from sightline.verbs.stage import Stage, pixels_of, softness, staged
+
+Progress = Callable[[int], object]
+
+
+def probe(
+    model: Model,
+    photo: Any,
+    region: Any,
+    edits: str | Edit | Sequence[str | Edit] = ("remove", "keep"),
+    fill: Any = "blur",
+    target: Any = None,
+    seed: int = 0,
+    *,
+    controls: int = 99,
+    soft: float = 0.0,
+    progress: Progress | None = None,
+) -> Any:
+    """What the model answers when a region of the photo is edited, and whether the same edit elsewhere does as much.
+
+    `region`: a box (x0, y0, x1, y1) in pixels of the upright photo, half open, a mask (h, w), or one of `sl.regions`;
+    for a list of photos one for all, or a list of them. `edits`: names, or values of `sl.edits`, which add up.
+    `fill`: what hidden pixels become: "black", "white", "mean", "blur", "noise", "shuffle", "inpaint",
+    "inpaint-ns", a colour in [0, 1], a photo, a function of (photo, mask), or a tuple of these, which are averaged;
+    the function gets the photo as the network sees it, (h, w, 3) in [0, 1], and what is hidden of it, bool (h, w). `target`: as in
+    `explain`. `controls`: placements of the same shape elsewhere that each edit is compared with; 0 for none. `soft`:
+    how far the region's edge is softened, sigma in pixels of the photo. `progress` is called with the number of
+    images that went through the network. Edits are made on the network's input, so that a photo of any size is quick.
+    Raises PhotoError, TargetError, OptionError, NetworkError, ModelError.
+    """
+    check_model(model)
+    whole("controls", controls, 0)
+    whole("seed", seed, 0)
+    softness(soft)
+    asked = edits_of(edits)
+    sources, one = photos_of(photo)
+    regions = [region] * len(sources) if one else _each(region, len(sources))
+    results = []
+    for source, mine in zip(sources, regions, strict=True):
+        stage, where = staged(model, source), region_of(mine)
+        worlds = stage.worlds(stage.mask(where, soft), fill, seed)
+        with stage.lend(target, progress) as (net, fixed):
+            found = ask(net, fixed, worlds, asked, controls, seed)
+            results.append(
+                Probe(
+                    stage=stage,
+                    region=str(where),
+                    mask=worlds[0].mask.numpy(),
+                    soft=float(soft),
+                    fills=tuple(world.fill.name for world in worlds),
+                    target=fixed,
+                    worlds=_worlds(stage, net, found),
+                    effect=found.effects,
+                    shares=found.shares,
+                    verdict=found.verdict,
+                    why=found.why,
+                    score=net.readout.score,
+                    passes=found.passes,
+                    seed=seed,
+                    warnings=(*model.warnings, *stage.cut_off(where), *net.warnings),
+                    method=_mapper(net, stage),
+                )
+            )
+    announce(warning for result in results for warning in result.warnings)
+    return results[0] if one else results
+
+
+def _each(region: Any, count: int) -> list[Any]:
+    """A region for each of many photos. Raises OptionError."""
+    numbers = isinstance(region, list) and all(isinstance(part, int | float) for part in region)
+    if not isinstance(region, list) or numbers:
+        return [region] * count
+    if len(region) != count:
+        raise OptionError(f"{len(region)} regions for {count} photos; give one, or one for each.")
+    return region
+
+
+def _worlds(stage: Stage, net: Net, found: Findings) -> dict[str, World]:
+    """The pictures and answers by edit; "original" is the photo."""
+
+    def world(answer: Answer) -> World:
+        dense = answer.scores.ndim != 1
+        top = () if dense else tuple(predictions_of(stage.model, net.readout, answer.scores, TOP))
+        return World(pixels_of(answer.picture), top, answer.value)
+
+    known = {"original": found.original, "remove": found.removed, "keep": found.kept} | dict(found.edited)
+    return {name: world(answer) for name, answer in known.items()}
+
+
+def _mapper(net: Net, stage: Stage) -> str | None:
+    """The method that draws maps of edited photos without being asked: one that takes a pass or two."""
+    image = stage.model.normalize(stage.pixels)[None]
+    able = {one.id for one in supported(net, image) if "gradients" in one.needs}
+    return next((name for name in PREFERRED if name in able), None)
