@@ -251,6 +251,21 @@ def test_it_stops_at_the_precision_asked_for_and_is_as_precise_as_it_says():
     assert sum(off) / len(off) == pytest.approx(1, abs=0.25)
 
 
+def test_a_map_that_is_still_blank_is_not_called_precise():
+    """A black box that only says yes or no, and nearly always no: in many runs 16 masks do not move it at all."""
+    image, blank = torch.ones(1, 3, 8, 12), 0
+
+    def picky(images):
+        return (images[:, :, :4, :6].mean((1, 2, 3), keepdim=True) > 0.8).double().flatten(1).repeat(1, 2)
+
+    for seed in range(6):
+        blank += not quietly(picky, image, 0, method="rise", samples=16, seed=seed).values.any()
+        heat = quietly(picky, image, 0, method="rise", precision=0.2, seed=seed)
+        assert heat.values.any()
+        assert 0 < float(heat.precision) <= 0.2
+    assert blank > 1
+
+
 def test_without_a_precision_it_takes_a_thousand_masks_and_with_one_at_most_eight_thousand():
     network, image = linear(), pictures(1)
     assert quietly(network, image, 1, method="rise").passes == (1000, 0)
