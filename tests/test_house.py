@@ -25,10 +25,10 @@ LAYERS = {
     "app": {"core", "stats", "photos", "network", "models", "attribution", "probes", "render", "verbs", "demo"},
 }
 PUBLIC = {
-    "Comparison", "Effect", "Explanation", "Heat", "LayerError", "Method", "MethodError", "Model", "ModelError", "NetworkError",
+    "Comparison", "Effect", "Evidence", "Explanation", "Heat", "LayerError", "Method", "MethodError", "Model", "ModelError", "NetworkError",
     "OptionError", "Photo", "PhotoError", "Prediction", "Probe", "SaveError", "Shares", "SightlineError",
-    "SightlineWarning", "TargetError", "Warning", "__version__", "attribute", "edits", "explain", "grid", "load",
-    "methods", "open_photo", "predict", "probe", "regions", "targets", "wrap",
+    "SightlineWarning", "Sweep", "TargetError", "Warning", "__version__", "attribute", "edits", "evidence", "explain", "grid", "load",
+    "methods", "open_photo", "predict", "probe", "regions", "sweep", "targets", "wrap",
 }  # fmt: skip
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from sightline.probes.probe import Effect as Effect
     from sightline.probes.shares import Shares as Shares
     from sightline.verbs.attribute import attribute as attribute
+    from sightline.verbs.evidence import Evidence as Evidence
+    from sightline.verbs.evidence import evidence as evidence
     from sightline.verbs.explain import explain as explain
     from sightline.verbs.explain import predict as predict
     from sightline.verbs.explanation import Comparison as Comparison
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from sightline.verbs.explanation import grid as grid
     from sightline.verbs.probe import probe as probe
     from sightline.verbs.probed import Probe as Probe
+    from sightline.verbs.sweep import Sweep as Sweep
+    from sightline.verbs.sweep import sweep as sweep
 
 _ROOMS = {
     "attribution.catalog": ("Method", "methods"),
@@ -56,10 +60,12 @@ _ROOMS = {
     "probes.probe": ("Effect",),
     "probes.shares": ("Shares",),
     "verbs.attribute": ("attribute",),
+    "verbs.evidence": ("Evidence", "evidence"),
     "verbs.explain": ("explain", "predict"),
     "verbs.explanation": ("Comparison", "Explanation", "grid"),
     "verbs.probe": ("probe",),
     "verbs.probed": ("Probe",),
+    "verbs.sweep": ("Sweep", "sweep"),
 }  # fmt: skip
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 _MODULES = ("edits", "regions", "targets")

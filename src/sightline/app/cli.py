@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sightline import __version__
-from sightline.app import commands
+from sightline.app import commands, probing
 from sightline.core.errors import SightlineError, SightlineWarning
 from sightline.render.styles import STYLES
 
@@ -21,6 +21,7 @@ _EPILOG = """examples:
   sightline explain *.jpg --method grad-cam,saliency     several photos, several methods
   sightline explain dog.jpg --target "tabby"             why not a cat?
   sightline explain dog.jpg --target beagle --target 281 --style contour     a row for each target
+  sightline probe dog.jpg --box 35,5,75,45               what if that were not there?
   sightline explain x.png --model my_package.nets:make --model-option input_size=192 --model-option mean=0.5
 
 exit status: 0 done, 1 some photos failed (each is named, the rest are done), 2 the request was wrong
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sightline {__version__}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_demo, _explain, _predict, _methods, _models):
+    for add in (_demo, _explain, _predict, _probe, _methods, _models):
         add(verbs)
     return parser
 
@@ -122,6 +123,42 @@ def _predict(verbs: Verbs) -> None:
     command = _command(verbs, "predict", commands.predict, "say what the model sees in photos")
     _add_photos(command)
     command.add_argument("--top", type=int, default=5, help="how many answers; default: 5")
+    _add_model(command)
+    _add_json(command)
+
+
+def _probe(verbs: Verbs) -> None:
+    about = "ask what the model answers when a region of a photo is removed, kept alone, moved, ..."
+    command = _command(verbs, "probe", probing.probe, about)
+    command.add_argument("photo", metavar="PHOTO", help="a picture file (PNG, JPEG, WebP, TIFF, ...)")
+    where = command.add_mutually_exclusive_group(required=True)
+    where.add_argument("--box", metavar="X0,Y0,X1,Y1", help="the region, in pixels of the upright photo, half open")
+    where.add_argument("--mask", metavar="FILE", help="the region as a picture of the photo's size, white is inside")
+    command.add_argument(
+        "--edits", default="remove,keep", metavar="E,E",
+        help="remove, keep, move(40, 0), scale(0.5), rotate(90), blur, recolour, grey, shuffle-patches, joined by +; "
+        "default: remove,keep",
+    )  # fmt: skip
+    command.add_argument(
+        "--fill", default="blur", metavar="F,F",
+        help="what hidden pixels become: black, white, mean, blur, noise, shuffle, inpaint, inpaint-ns, a colour "
+        "0.5,0.5,0.5 or a picture file; several are averaged; default: blur",
+    )  # fmt: skip
+    command.add_argument("--target", metavar="T", help="a class index, or a label; default: the predicted class")
+    command.add_argument("--controls", type=int, default=99, metavar="N", help="placements elsewhere; default: 99")
+    command.add_argument(
+        "--soft", type=float, default=0.0, metavar="SIGMA", help="soften the region's edge, in pixels"
+    )
+    command.add_argument("--maps", metavar="ID", help="the method of the maps; default: grad-cam, or saliency")
+    command.add_argument(
+        "--evidence", action="store_true", help="find the least that keeps or changes the answer, too"
+    )
+    command.add_argument("--sweep", action="store_true", help="slide, scale and turn the object, too")
+    command.add_argument(
+        "--out", type=Path, metavar="FILE",
+        help="the picture to write (.png, .jpg, .svg), a page (.html), or values (.npz); "
+        "default: sightline-out/PHOTO-probe.png",
+    )  # fmt: skip
     _add_model(command)
     _add_json(command)
 

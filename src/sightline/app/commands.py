@@ -28,11 +28,11 @@ def explain(given: argparse.Namespace) -> int:
 
     suffixes, style, options = _formats(given.format), checked_style(given.style), _pairs(given.option, "--option")
     goals = _goals(given.photos, given.out, suffixes)
-    model = _model(given)
-    layer = _listed(given.layer) if given.layer else None
-    asked = {"method": _listed(given.method) if given.method else None, "layer": layer, "seed": given.seed}
+    model = model_of(given)
+    layer = listed(given.layer) if given.layer else None
+    asked = {"method": listed(given.method) if given.method else None, "layer": layer, "seed": given.seed}
     photos, records, stopped = _Photos(given.photos, model), [], False
-    with _progress(given.json) as bar:
+    with progress(given.json) as bar:
         for group in photos:
             live = show.Live(
                 bar, {photo.sha256: goals[i] for i, photo in group} if given.live else {}, given.smooth, style
@@ -61,7 +61,7 @@ def _by_target(
     by_target: list[list[Any]] = []
     wanted: list[str | None] = list(dict.fromkeys(targets)) if targets else [None]
     for target in wanted:
-        by_target.append(ask([photo for _, photo in group], target=_target(target)))
+        by_target.append(ask([photo for _, photo in group], target=target_of(target)))
         if any(one.interrupted for one in show.each(by_target[-1])):
             break
     return [[found[i] for found in by_target if i < len(found)] for i in range(len(by_target[0]))]
@@ -71,7 +71,7 @@ def predict(given: argparse.Namespace) -> int:
     """The model's answers for each photo."""
     if given.option:
         raise OptionError(f"--option {given.option[0]}: predict has no options.")
-    model = _model(given)
+    model = model_of(given)
     photos = _Photos(given.photos, model)
     rows = []
     if not given.json:
@@ -92,7 +92,7 @@ def demo(given: argparse.Namespace) -> int:
     """The story page of the embedded model."""
     from sightline.demo.story import tell
 
-    with _progress(given.json) as bar:
+    with progress(given.json) as bar:
         story = tell(given.out, bar.update)
     if given.json:
         show.print_json(story.record())
@@ -149,7 +149,8 @@ def models(given: argparse.Namespace) -> int:
     return 0
 
 
-def _model(given: argparse.Namespace) -> sl.Model:
+def model_of(given: argparse.Namespace) -> sl.Model:
+    """The model that is named, as it is to be loaded. Raises ModelError, OptionError."""
     options = _pairs(given.model_option, "--model-option")
     if isinstance(options.get("labels"), str):
         options["labels"] = _lines(Path(options["labels"]))
@@ -168,14 +169,15 @@ def _lines(path: Path) -> list[str]:
         raise OptionError(f"labels={path}: a text file with a label on each line is needed; {error}.") from error
 
 
-def _target(given: str | None) -> int | str | None:
+def target_of(given: str | None) -> int | str | None:
+    """A target as it was written: digits are an index."""
     if given is None or not given.isdecimal():
         return given.removeprefix("label:") if given else None
     return int(given)
 
 
 def _formats(given: str) -> list[str]:
-    wanted = [one.lower() for one in _listed(given)]
+    wanted = [one.lower() for one in listed(given)]
     for one in wanted:
         if one not in FORMATS:
             raise OptionError(f"--format {one!r}; possible: {', '.join(FORMATS)}.")
@@ -244,13 +246,13 @@ def _goals(paths: Sequence[str], out: Path, suffixes: Sequence[str]) -> list[lis
     return goals
 
 
-def _listed(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
     """Names between commas."""
     return [one.strip() for one in text.split(",") if one.strip()]
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Any]:
+def progress(quiet: bool, doing: str = "looking") -> Iterator[Any]:
     """Counts passes on a terminal."""
-    with tqdm(unit=" passes", disable=quiet or not sys.stderr.isatty(), leave=False, desc="looking") as bar:
+    with tqdm(unit=" passes", disable=quiet or not sys.stderr.isatty(), leave=False, desc=doing) as bar:
         yield bar

@@ -35,10 +35,11 @@ class Least:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What is `enough` for the answer, and what is `needed` for it; None where no set of segments is."""
+    """What is `enough` for the answer, and what is `needed` for it; None where no set of segments is, and `why`."""
 
     enough: Least | None
     needed: Least | None
+    why: str
     passes: int
 
 
@@ -65,11 +66,14 @@ def evidence(net: Net, index: int, worlds: Sequence[World], segments: Tensor) ->
     """
     asked = _Asked(net, index, worlds, segments)
     count = int(segments.max()) + 1
+    if float(asked.margins(torch.zeros(1, count, dtype=torch.bool))[0]) > 0:
+        return Findings(None, None, "the fill alone is already called this; take another fill", asked.passes)
     enough = _smallest(asked.margins, count)
     needed = _smallest(lambda sets: -asked.margins(~sets), count)
     return Findings(
         None if enough is None else asked.least(enough, enough),
         None if needed is None else asked.least(needed, ~needed),
+        "" if enough is not None else "the best two classes are equal",
         asked.passes,
     )
 
@@ -107,7 +111,7 @@ class _Asked:
 def _smallest(margins: Margins, count: int) -> Tensor | None:
     """The fewest of `count` pieces found with a margin above zero, (count,) bool; None where not even all have it."""
     chosen = torch.zeros(count, dtype=torch.bool)
-    if float(margins(chosen[None])[0]) > 0 or float(margins(~chosen[None])[0]) <= 0:
+    if float(margins(~chosen[None])[0]) <= 0:
         return None
     for _ in range(_STEPS):
         rest = (~chosen).nonzero()[:, 0]

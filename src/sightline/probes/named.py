@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 from typing import Any
 
 from sightline.core.errors import OptionError, near
 from sightline.probes.edits import Blur, Edit, Grey, Keep, Recolour, Remove, ShufflePatches
 from sightline.probes.objects import Move, Rotate, Scale
 
-NAMED: dict[str, Callable[[], Edit]] = {
-    "remove": Remove, "keep": Keep, "move": Move, "scale": Scale, "rotate": Rotate, "blur": Blur,
-    "recolour": Recolour, "grey": Grey, "shuffle-patches": ShufflePatches,
-}  # fmt: skip
+NAMED: dict[str, Callable[..., Edit]] = {
+    "remove": Remove,
+    "keep": Keep,
+    "move": Move,
+    "scale": Scale,
+    "rotate": Rotate,
+    "blur": Blur,
+    "recolour": lambda *colour: Recolour(colour or None),
+    "grey": Grey,
+    "shuffle-patches": ShufflePatches,
+}
 _OF_PHOTOS = {"swap-background": "SwapBackground(photo)", "swap-object": "SwapObject(photo, region)"}
+_CALL = re.compile(r"([a-z-]+)\s*(?:\(([^()]*)\))?")
 
 
 def edits_of(given: Any) -> dict[str, Edit]:
-    """The edits that `given` names, by name: one, or several. Raises OptionError with near misses."""
+    """The edits that `given` names, by name: one, or several; values, or texts such as "grey + move(40, 0)".
+
+    Raises OptionError with near misses.
+    """
     several = given if isinstance(given, list | tuple) else (given,)
     found = [_edit(one) for one in several]
     if not found:
@@ -28,9 +43,26 @@ def edits_of(given: Any) -> dict[str, Edit]:
 def _edit(given: Any) -> Edit:
     if isinstance(given, Edit) and not isinstance(given, type):
         return given
-    name = given.lower().replace("_", "-") if isinstance(given, str) else ""
+    if not isinstance(given, str):
+        raise OptionError(f"{given!r} is no edit; give a name or a value of sl.edits; {near('', NAMED)}")
+    first, *more = (_called(part.strip().lower().replace("_", "-")) for part in given.split("+"))
+    return reduce(add, more, first)
+
+
+def _called(text: str) -> Edit:
+    """An edit from its name, or from its name with numbers between brackets."""
+    call = _CALL.fullmatch(text)
+    name = call[1] if call else text
     if name in _OF_PHOTOS:
         raise OptionError(f"{name} needs another photo: give sl.edits.{_OF_PHOTOS[name]}.")
-    if name not in NAMED:
-        raise OptionError(f"no edit {given!r}; {near(name, [*NAMED, *_OF_PHOTOS])}")
-    return NAMED[name]()
+    if call is None or name not in NAMED:
+        raise OptionError(f"no edit {text!r}; {near(name, [*NAMED, *_OF_PHOTOS])}")
+    try:
+        numbers = ast.literal_eval(f"({call[2]},)") if call[2] else ()
+        return NAMED[name](*numbers)
+    except (SyntaxError, ValueError, TypeError) as error:
+        why = f": {error}" if isinstance(error, OptionError) else "; give its numbers between brackets"
+        raise OptionError(f"{text!r}{why}, as in {', '.join(_EXAMPLES)}.") from error
+
+
+_EXAMPLES = ("move(40, 0)", "scale(0.5)", "rotate(90)", "recolour(0, 0, 1)")

@@ -167,10 +167,9 @@ def _bins(strand: Strand, known: Values, span: float) -> tuple[Values, float, Va
     at, below = strand.change if math.isfinite(strand.change) else 0.0, strand.beyond == "below"
     few = int(np.clip(round(2 * known.size**0.5), 6, 40))
     width = max(float(np.ptp(known)) / few, span / 80)
-    steps = (known - at) / width
-    index = (np.ceil(steps) - 1 if below else np.floor(steps)).astype(int)
+    index = np.floor((known - at) / width).astype(int)
     counts = strand.counts[np.isfinite(strand.known)]
-    if at == strand.change:  # rounding must not put a bar on the wrong side of it
+    if at == strand.change:  # a control equal to it stands on the side where it counts
         index = np.where(counts == below, np.minimum(index, -1), np.maximum(index, 0))
     first = int(index.min())
     tall = [np.bincount(index[these] - first, minlength=int(np.ptp(index)) + 1) for these in (counts, ~counts)]

@@ -45,10 +45,10 @@ def probe(
     for a list of photos one for all, or a list of them. `edits`: names, or values of `sl.edits`, which add up.
     `fill`: what hidden pixels become: "black", "white", "mean", "blur", "noise", "shuffle", "inpaint",
     "inpaint-ns", a colour in [0, 1], a photo, a function of (photo, mask), or a tuple of these, which are averaged;
-    the function gets the photo as the network sees it, (h, w, 3) in [0, 1], and what is hidden of it, bool (h, w). `target`: as in
-    `explain`. `controls`: placements of the same shape elsewhere that each edit is compared with; 0 for none. `soft`:
-    how far the region's edge is softened, sigma in pixels of the photo. `progress` is called with the number of
-    images that went through the network. Edits are made on the network's input, so that a photo of any size is quick.
+    the function gets what the network sees, (h, w, 3) in [0, 1], and what is hidden of it, bool (h, w). `target`:
+    as in `explain`. `controls`: placements of the same shape elsewhere that each edit is compared with; 0 for none.
+    `soft`: how far the region's edge is softened, sigma in pixels of the photo. `progress` is called with the number
+    of images that went through the network. Edits are made on its input, so that a photo of any size is quick.
     Raises PhotoError, TargetError, OptionError, NetworkError, ModelError.
     """
     check_model(model)
