@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +13,8 @@ from sightline.probes.edits import Edit
 from sightline.probes.world import World
 
 WITHIN = 0.25  # of what is at stake in the region: how far a control's may be from it
-_TRIED = 20  # candidates per control wanted, where what is at stake has to be measured one by one
+_TRIED, _LEAST = 20, 4  # candidates per control wanted, where what is at stake has to be measured one by one
+_HOPELESS = 0.05  # of the candidates that fit, below which the least has to do
 _TOUCH = 0.5  # shared pixels below which shapes are apart: an FFT rounds
 Shift = tuple[int, int]
 
@@ -115,17 +116,15 @@ def _all_stakes(worlds: Sequence[World], edit: Edit, gain: Tensor) -> Tensor | N
 def _tried(worlds: Sequence[World], edit: Edit, gain: Tensor, own: float, shifts: Tensor, count: int) -> list[Shift]:
     """The first places that fit, measured one by one."""
     taken: list[Shift] = []
-    for shift in _pairs(shifts):
+    for tried, shift in enumerate(map(_pair, shifts)):
+        if tried >= _LEAST * count and len(taken) < _HOPELESS * tried:
+            break
         there = stakes([world.at(shift) for world in worlds], edit, gain)
         if abs(there - own) <= WITHIN * own:
             taken.append(shift)
         if len(taken) == count:
             break
     return taken
-
-
-def _pairs(shifts: Tensor) -> Iterator[Shift]:
-    return (_pair(row) for row in shifts)
 
 
 def _pair(row: Tensor) -> Shift:
