@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,18 @@ from sightline.demo.scenes import OBJECTS, Scene, draw, training_scene
 from sightline.models.model import Model
 from sightline.models.sources import load
 from sightline.photos.decode import Photo
+from sightline.probes.objects import SwapBackground
 from sightline.render import page
 from sightline.render.figure import figure
 from sightline.render.save import write
 from sightline.verbs.explain import explain, predict
 from sightline.verbs.explanation import Explanation
+from sightline.verbs.probe import probe
+from sightline.verbs.probed import Probe
 
 FRESH = 1_000_000  # seeds from here on were not drawn in training
 SHOWN = FRESH + 11
+DUCK = draw(FRESH + 20, thing="duck", background="beach")
 COUNT = 100  # scenes behind each figure of the page
 SMOOTH = 5.0  # as the original experiment smoothed its maps
 Pixels = NDArray[np.uint8]
@@ -49,7 +54,10 @@ SCENARIOS = (
 
 @dataclass(frozen=True)
 class Story:
-    """What was found: answers for the scene shown, by scenario, and shares of ball answers among fresh scenes."""
+    """What was found: answers for the scene shown, by scenario, and shares of ball answers among fresh scenes.
+
+    `ball` and `duck`: two scenes probed; `verdicts`: how often which, of the fresh balls on their court.
+    """
 
     page: Path
     answers: dict[str, tuple[Prediction, ...]]
@@ -57,6 +65,9 @@ class Story:
     others: float
     on_ball: dict[str, float]
     area: float
+    ball: Probe
+    duck: Probe
+    verdicts: dict[str, int]
 
     def record(self) -> dict[str, Any]:
         """All figures, as plain values."""
@@ -69,6 +80,8 @@ class Story:
             "share_of_heat_on_ball": self.on_ball,
             "share_of_area_of_ball": self.area,
             "scenes": COUNT,
+            "probes": {"ball": self.ball.provenance, "duck": self.duck.provenance},
+            "verdicts": self.verdicts,
         }
 
     def lines(self) -> list[str]:
@@ -78,6 +91,8 @@ class Story:
             f"How often the embedded model says ball, among {COUNT} fresh scenes each:",
             *told,
             f"Its other classes it gets right on grass in {self.others:.0%}.",
+            f"A ball probed: {self.ball.headline}",
+            f"A duck probed: {self.duck.headline}",
             "It learned the court. Right answers on the court are no evidence that it knows a ball.",
             f"The page with its pictures: {self.page}",
         ]
@@ -100,11 +115,30 @@ def tell(out: Path, progress: Callable[[int], object] | None = None) -> Story:
         _others_right(model, progress),
         {name: float(heat[scene.mask()].sum() / heat.sum()) for name, heat in heats.items()},
         float(scene.mask().mean()),
+        _probed(model, shown, scene, progress),
+        _probed(model, Photo(DUCK.image(), "a duck on the beach"), DUCK, progress),
+        _verdicts(model, progress),
     )
     for name, picture in pictures.items():
         write(out / f"{name}.png", _png(picture))
     write(story.page, _page(story, pictures, saliency, cam).encode())
     return story
+
+
+def _probed(model: Model, photo: Photo, scene: Scene, progress: Callable[[int], object] | None) -> Probe:
+    """The scene without its thing, with it alone, and with it on grass."""
+    grass = Photo(scene.on("grass").without_object(), "grass")
+    edits = ("remove", "keep", SwapBackground(grass))
+    found: Probe = probe(model, photo, scene.mask(), edits, target=scene.thing, progress=progress)
+    return found
+
+
+def _verdicts(model: Model, progress: Callable[[int], object] | None) -> dict[str, int]:
+    """What a probe finds to decide, among fresh balls on their court."""
+    scenes = [draw(FRESH + 1000 + i, thing="ball", background="court") for i in range(COUNT)]
+    pictures, masks = [one.image() for one in scenes], [one.mask() for one in scenes]
+    found = probe(model, pictures, masks, fill="inpaint", target="ball", controls=0, progress=progress)
+    return dict(Counter(one.verdict for one in found).most_common())
 
 
 def _fresh(change: Callable[[int], Pixels]) -> list[Pixels]:
@@ -142,7 +176,8 @@ def _page(story: Story, pictures: dict[str, Pixels], saliency: Explanation, cam:
         ),
         *_seen_in_training(),
         *_where_it_looks(story, saliency, cam),
-        *_what_if(story, pictures),
+        *_what_if(story),
+        *_drawn(story, pictures),
         *_not_one_scene(story),
         *_meaning(story),
         *_your_turn(),
@@ -183,13 +218,46 @@ def _where_it_looks(story: Story, saliency: Explanation, cam: Explanation) -> li
     ]
 
 
-def _what_if(story: Story, pictures: dict[str, Pixels]) -> list[str]:
+def _what_if(story: Story) -> list[str]:
+    return [
+        page.heading("What if the ball were not there?"),
+        page.paragraph(
+            "So take the ball away and ask again; keep only the ball and ask again; put it on grass and ask again. "
+            "And lest any hole do as much, make the same hole elsewhere, where as much of the picture changes."
+        ),
+        page.image(figure_of(story.ball), "the ball removed, kept alone, and on grass", story.ball.headline),
+        page.paragraph(_said_of(story.ball)),
+        page.heading("And a duck?"),
+        page.paragraph("The same questions about a thing that the network saw in many places."),
+        page.image(figure_of(story.duck), "the duck removed, kept alone, and on grass", story.duck.headline),
+    ]
+
+
+def figure_of(found: Probe) -> bytes:
+    """A probe's strip as PNG."""
+    return found.figure()._repr_png_()
+
+
+def _said_of(found: Probe) -> str:
+    """What shares and controls say of the ball."""
+    removal, share = found.effect["remove"], found.shares.region
+    more = "more than" if removal.stands_out else "no more than"
+    part = "" if share is None else f" Of the score's rise the ball brings {share:.0%}, the rest {1 - share:.0%}."
+    tested = "" if removal.p is None else f" (p = {removal.p:.2g}, {removal.n} controls)"
+    return f"The ball counts, and {more} other parts of its shape{tested}, but the answer does not hang on it.{part}"
+
+
+def _drawn(story: Story, pictures: dict[str, Pixels]) -> list[str]:
     cells = []
     for one in SCENARIOS:
         found = story.answers[one.name]
         said = page.table(("it says", ""), [(a.label, f"{a.probability:.1%}") for a in found], [0])
         cells.append(page.image(_png(pictures[one.name]), one.told, one.told.capitalize()) + said)
-    return [page.heading("The same scene, changed"), page.side_by_side(cells)]
+    return [
+        page.heading("Drawn anew"),
+        page.paragraph("These scenes are drawn, so that nothing has to be painted over to check what was found."),
+        page.side_by_side(cells),
+    ]
 
 
 def _not_one_scene(story: Story) -> list[str]:
@@ -201,7 +269,21 @@ def _not_one_scene(story: Story) -> list[str]:
         page.paragraph(
             f"Its six other classes, which it saw in many places, it gets right on grass in {story.others:.0%}."
         ),
+        page.paragraph(
+            f"And what decides, by a probe of each of these {COUNT} balls on their court: "
+            + ", ".join(f"{_VERDICTS[name]} in {count}" for name, count in story.verdicts.items())
+            + "."
+        ),
     ]
+
+
+_VERDICTS = {
+    "rest": "the surroundings",
+    "region": "the ball",
+    "both": "only both together",
+    "either": "either is enough",
+    "undecided": "undecided",
+}
 
 
 def _meaning(story: Story) -> list[str]:
@@ -222,6 +304,7 @@ def _your_turn() -> list[str]:
     commands = (
         "sightline explain on-grass.png --model demo --target ball     (in this page's folder)\n"
         "sightline explain your-photo.jpg --model torchvision/resnet50\n"
+        "sightline probe your-photo.jpg --box 35,5,75,45 --model torchvision/resnet50\n"
         "sightline explain your-photo.jpg --model your_module:factory --model-option input_size=224"
     )
     return [page.heading("Your turn"), page.code(commands)]
