@@ -93,11 +93,12 @@ class Probe:
         """The verdict in a sentence."""
         removed, kept = (self._said(self.worlds[name]) for name in ("remove", "keep"))
         label = self.original[0].label if self.original else self.label
+        still, gone = (f"{word} {label} without the region ({removed})" for word in ("Still", "No longer"))
         told = {
-            "rest": f"Still {label} without the region ({removed}), not with it alone ({kept}): the rest decides.",
-            "region": f"Not {label} without the region ({removed}), but with it alone ({kept}): the region decides.",
-            "either": f"Still {label} without the region ({removed}), and with it alone ({kept}): either is enough.",
-            "both": f"Not {label} without the region ({removed}), nor with it alone ({kept}): it takes both.",
+            "rest": f"{still}, not with it alone ({kept}): the rest decides.",
+            "region": f"{gone}, but with it alone ({kept}): the region decides.",
+            "either": f"{still}, and with it alone ({kept}): either is enough.",
+            "both": f"{gone}, nor with it alone ({kept}): it takes both.",
         }
         return told.get(self.verdict, f"Undecided: {self.why}.")
 
