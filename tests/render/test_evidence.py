@@ -46,7 +46,10 @@ def test_what_is_enough_and_what_is_needed_are_outlined_on_the_original_and_on_t
     original, enough, needed = map(outlines, pictures(evidence_figure(evidence())))
     kept, lost = (ENOUGH, (19.5, 4.5)), (NEEDED, (19.5, 14.5))
     assert (original, enough, needed) == ([kept, lost], [kept], [lost])
-    told = texts(evidence_figure(evidence()))
+    drawn = evidence_figure(evidence())
+    wide, narrow = (found.get_linewidth()[0] for found in pictures(drawn)[0].collections)
+    assert wide > narrow + 1, "both are seen where they run along one line"
+    told = texts(drawn)
     assert "Outlined on the original: solid, green: what is enough; dashed, red: what is needed." in told
 
 

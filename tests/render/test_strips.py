@@ -96,6 +96,7 @@ def test_without_maps_their_row_is_left_out():
 def test_the_region_is_outlined_on_the_shot_that_has_it_only():
     first, *others = pictures(strip_figure(strip()))
     (outline,) = first.collections
+    assert outline.get_linewidth() == 1.8
     points = outline.get_paths()[0].vertices
     assert np.abs(points.min(0) - (19.5, 4.5)).max() <= 0.01
     assert np.abs(points.max(0) - (49.5, 14.5)).max() <= 0.01

@@ -21,6 +21,7 @@ from sightline.render.words import cut, number
 
 OUTLINE = "#e11d48"
 HALO: list[Any] = [withStroke(linewidth=3.6, foreground="white")]
+STEPS = [1, 2, 2.5, 5, 10]  # of round ticks
 
 
 def draw_photo(axis: Any, panel: Panel) -> None:
@@ -75,7 +76,7 @@ def _region(axis: Any, panel: Panel) -> None:
     axis.add_patch(box)
 
 
-def draw_outline(axis: Any, mask: Any, colour: str = OUTLINE, line: str = "solid") -> None:
+def draw_outline(axis: Any, mask: Any, colour: str = OUTLINE, line: str = "solid", thick: float = 1.8) -> None:
     """The line around where a mask (h, w) in [0, 1] is at least half of its most; nothing for an empty one."""
     most = float(np.max(mask, initial=0.0))
     if not most > 0:
@@ -83,8 +84,8 @@ def draw_outline(axis: Any, mask: Any, colour: str = OUTLINE, line: str = "solid
     framed = np.pad(np.asarray(mask, np.float32) / most, 1)  # the outline closes at the photo's edge too
     height, width = mask.shape
     at = np.arange(-1, width + 1).clip(-0.5, width - 0.5), np.arange(-1, height + 1).clip(-0.5, height - 0.5)
-    drawn = axis.contour(*at, framed, levels=[0.5], colors=colour, linewidths=1.8, linestyles=line)
-    drawn.set_path_effects(HALO)
+    drawn = axis.contour(*at, framed, levels=[0.5], colors=colour, linewidths=thick, linestyles=line)
+    drawn.set_path_effects([withStroke(linewidth=thick + 1.8, foreground="white")])
 
 
 def _unseen(panel: Panel) -> list[tuple[int, int, int, int]]:
@@ -127,7 +128,11 @@ def draw_bar_below(drawn: Figure, axis: Any, panel: Panel, wide: float) -> None:
     """The colour bar of an overlay, lying, `wide` inches, in raw units."""
     shown = ScalarMappable(Normalize(*panel.bounds), colours(panel, "overlay"))
     bar: Any = drawn.colorbar(shown, cax=axis, extend=_extend(panel), extendfrac=0.03, orientation="horizontal")
-    ticks = [one for one in MaxNLocator(4).tick_values(*panel.bounds) if panel.bounds[0] <= one <= panel.bounds[1]]
+    ticks = [
+        one
+        for one in MaxNLocator(4, steps=STEPS).tick_values(*panel.bounds)
+        if panel.bounds[0] <= one <= panel.bounds[1]
+    ]
     bar.set_ticks(ticks, labels=[number(one) for one in ticks])
     bar.ax.tick_params(labelsize=7, pad=2, length=2.5)
     bar.set_label("\n".join(lines_of(panel.unit, wide, 7, most=2)), fontsize=7, labelpad=2, linespacing=1.1)

@@ -34,13 +34,13 @@ _NUMBERS = 0.16  # of a column, at its right
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """A shot under its heading and small print, with outlines (mask, colour, line style) and thin lines on it."""
+    """A shot under its heading and small print, with outlines (mask, colour, line, width) and thin lines on it."""
 
     shot: Shot
     heading: str
     small: str = ""
     colour: str = INK
-    outlines: tuple[tuple[Values, str, str], ...] = ()
+    outlines: tuple[tuple[Values, str, str, float], ...] = ()
     segments: Values | None = None
 
 
@@ -224,8 +224,8 @@ def _draw_picture(axis: Any, cell: Column) -> None:
     axis.autoscale(False)
     if cell.segments is not None:
         _draw_segments(axis, np.asarray(cell.segments))
-    for mask, colour, line in cell.outlines:
-        draw_outline(axis, mask, colour, line)
+    for outline in cell.outlines:
+        draw_outline(axis, *outline)
 
 
 def _draw_segments(axis: Any, pieces: Values) -> None:

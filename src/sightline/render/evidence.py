@@ -30,16 +30,19 @@ def evidence_figure(evidence: Evidence) -> Picture:
 
 def _original(evidence: Evidence) -> Column:
     """The picture as it is, what is enough and what is needed outlined on it."""
-    parts = ((evidence.enough, ENOUGH, "solid"), (evidence.needed, NEEDED, "dashed"))
+    # where both run along one line, the narrow dashes leave the wide one to be seen
+    parts = ((evidence.enough, ENOUGH, "solid", 4.0), (evidence.needed, NEEDED, "dashed", 1.6))
     outlines = tuple(
-        (shot.outline, colour, line) for shot, colour, line in parts if shot is not None and shot.outline is not None
+        (shot.outline, colour, line, width)
+        for shot, colour, line, width in parts
+        if shot is not None and shot.outline is not None
     )
     shot = evidence.original
     return Column(shot, "original", _small(shot), outlines=outlines, segments=evidence.segments)
 
 
 def _part(shot: Shot, heading: str, colour: str, line: str) -> Column:
-    outlines = () if shot.outline is None else ((shot.outline, colour, line),)
+    outlines = () if shot.outline is None else ((shot.outline, colour, line, 1.8),)
     return Column(shot, heading, _small(shot), colour, outlines)
 
 

@@ -129,7 +129,7 @@ def _draw_controls(axis: Any, strand: Strand, wide: float) -> None:
     """How often the controls changed as much: those that count in the accent's colour."""
     low, high = _span(strand)
     axis.set_xlim(low, high)
-    axis.axvline(0, color=INK, lw=0.9)
+    axis.axvline(0, color=INK, lw=0.9, zorder=0.5)
     quiet(axis)
     axis.xaxis.set_major_locator(MaxNLocator(max(4, int(wide / 0.55)), steps=[1, 2, 5, 10], min_n_ticks=3))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _at: number(value)))
@@ -139,9 +139,10 @@ def _draw_controls(axis: Any, strand: Strand, wide: float) -> None:
         axis.text(0.5, 0.45, "no controls", transform=axis.transAxes, ha="center", fontsize=9, color=QUIET)
         return
     starts, width, counts = _bins(strand, known, high - low)
+    lines = 0.4 if width / (high - low) * wide > 0.05 else 0.0  # between bars, unless little of them were left
     for tall, colour in zip(counts, (TAIL, REST), strict=True):
         shown = tall > 0
-        axis.bar(starts[shown], tall[shown], width, align="edge", color=colour, ec="white", lw=0.4)
+        axis.bar(starts[shown], tall[shown], width, align="edge", color=colour, ec="white", lw=lines)
     most = float(counts.sum(0).max())
     axis.set_ylim(-0.17 * most, 1.5 * most)
     axis.set_yticks([tick for tick in MaxNLocator(4, integer=True).tick_values(0, most) if 0 <= tick <= most])

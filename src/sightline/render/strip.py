@@ -40,7 +40,7 @@ def strip_figure(strip: Strip) -> Picture:
 
 
 def _column(shot: Shot) -> Column:
-    return Column(shot, shot.title, outlines=() if shot.outline is None else ((shot.outline, OUTLINE, "solid"),))
+    return Column(shot, shot.title, outlines=() if shot.outline is None else ((shot.outline, OUTLINE, "solid", 1.8),))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from sightline.core.errors import OptionError
 from sightline.render.answers import MARK
-from sightline.render.cells import HALO, draw_outline
+from sightline.render.cells import HALO, STEPS, draw_outline
 from sightline.render.columns import INK
 from sightline.render.fit import fonts, lines_of
 from sightline.render.sheet import QUIET, Picture, Place, as_written, sheet
@@ -139,7 +139,7 @@ class _Plan:
         if self.mapped:
             told.append(
                 f"Cells: the object's centre put there; crossed where the answer is no longer {label}. "
-                "Ring: where the object is in the photo; its score is the line on the colour bar."
+                "Ring: its own place, its score a line on the colour bar."
             )
         if self.curves:
             told.append(
@@ -254,7 +254,7 @@ def _label(axis: Any, curve: _Curve, plan: _Plan) -> None:
 def _tick(axis: Any) -> None:
     """A few ticks of the scores, in as many digits as tell them apart."""
     low, high = axis.get_ylim()
-    at = [float(one) for one in MaxNLocator(6).tick_values(low, high) if low <= one <= high]
+    at = [float(one) for one in MaxNLocator(6, steps=STEPS).tick_values(low, high) if low <= one <= high]
     axis.set_yticks(at, numbers(at))
     axis.yaxis.set_minor_locator(FixedLocator([]))
 

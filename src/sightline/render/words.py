@@ -49,7 +49,7 @@ def change(value: float) -> str:
 
 def share(value: float) -> str:
     """A probability in per cent, also a very small one."""
-    return f"{value:.1%}" if value == 0 or value >= 0.0005 else f"{number(100 * value)}%"
+    return f"{value:.1%}" if value == 0 or value >= 0.0005 else f"{number(100 * value, digits=1)}%"
 
 
 def title(panel: Panel, *, named: bool, labelled: bool) -> str:
