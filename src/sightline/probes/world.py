@@ -93,4 +93,4 @@ def _warped(paint: Tensor, turn: Tensor, middle: Spot, to: Spot) -> Tensor:
     offsets = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1) @ torch.linalg.inv(turn).T
     source = offsets + torch.tensor([middle[1], middle[0]], dtype=torch.float64)
     grid = source / torch.tensor([wide, high], dtype=torch.float64) * 2 - 1
-    return F.grid_sample(paint[None].double(), grid[None].to(paint.device), align_corners=False)[0].to(paint)
+    return F.grid_sample(paint[None], grid[None].to(paint), align_corners=False)[0]
