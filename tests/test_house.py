@@ -25,10 +25,11 @@ LAYERS = {
     "app": {"core", "stats", "photos", "network", "models", "attribution", "probes", "render", "verbs", "demo"},
 }
 PUBLIC = {
-    "Comparison", "Effect", "Evidence", "Explanation", "Heat", "LayerError", "Method", "MethodError", "Model", "ModelError", "NetworkError",
-    "OptionError", "Photo", "PhotoError", "Prediction", "Probe", "SaveError", "Shares", "SightlineError",
-    "SightlineWarning", "Sweep", "TargetError", "Warning", "__version__", "attribute", "edits", "evidence", "explain", "grid", "load",
-    "methods", "open_photo", "predict", "probe", "regions", "sweep", "targets", "wrap",
+    "Comparison", "Effect", "Evidence", "Explanation", "Heat", "LayerError", "Method", "MethodError", "Model",
+    "ModelError", "NetworkError", "OptionError", "Photo", "PhotoError", "Prediction", "Probe", "SaveError",
+    "Shares", "SightlineError", "SightlineWarning", "Sweep", "TargetError", "Warning", "__version__", "attribute",
+    "edits", "evidence", "explain", "grid", "load", "methods", "open_photo", "predict", "probe", "regions",
+    "sweep", "targets", "wrap",
 }  # fmt: skip
 
 

@@ -67,4 +67,4 @@ def test_numbers_are_told_apart_and_changes_and_shares_are_clear():
     assert numbers([1000.1, 1000.2]) == ["1000.1", "1000.2"]
     assert numbers([2.0, 2.0]) == ["2", "2"]
     assert (change(0.3), change(-0.3), change(0.0)) == ("+0.3", "−0.3", "0")
-    assert (share(0.9824), share(0.0), share(0.0004), share(1e-9)) == ("98.2%", "0.0%", "0.04%", "1e−7%")
+    assert (share(0.9824), share(0.0), share(0.0004), share(1e-9)) == ("98.2%", "0.0%", "0.04%", "<0.01%")

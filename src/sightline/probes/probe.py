@@ -196,29 +196,33 @@ def _adjusted(effects: Mapping[str, Effect]) -> dict[str, Effect]:
 
 
 def _note(effect: Effect) -> str:
-    """What a reader has to know of an effect and its controls."""
+    """What a reader has to know of an effect and its controls, in sentences."""
     said = []
     if effect.p is None:
         said.append(_untested(effect.where))
     else:
         if not effect.stands_out:
-            said.append(
-                "any other part of this shape keeps as much"
-                if effect.beyond == "above"
-                else "masking anything hurts as much"
-            )
+            said.append(_ALIKE[effect.beyond])
         if effect.n < _FEW:
-            said.append(f"only {effect.n} places fit, so p cannot fall below {1 / (1 + effect.n):.2g}")
+            said.append(f"Only {effect.n} places fit, so p cannot fall below {1 / (1 + effect.n):.2g}.")
         if effect.where.apart < _SIDE_BY_SIDE:
-            said.append(
-                f"the places overlap: no more than {effect.where.apart} lie apart, so the controls are much alike"
+            apart = (
+                "any two of them share pixels"
+                if effect.where.apart < 2
+                else f"at most {effect.where.apart} lie apart"
             )
+            said.append(f"The places overlap ({apart}), so the controls are much alike.")
     if len(set(effect.holds)) > 1 or effect.range[0] < 0 < effect.range[1]:
-        said.append("the answer depends on the fill")
-    return "; ".join(said)
+        said.append("The answer depends on the fill.")
+    return " ".join(said)
+
+
+_ALIKE = {"below": "Masking anything hurts as much.", "above": "Any other part of this shape keeps as much."}
 
 
 def _untested(where: Controls) -> str:
+    if where is _NONE:
+        return "No control was asked for."
     if not where.places:
-        return "no control: the shape does not fit beside itself on the photo"
-    return f"no control: of {where.places:,} places where the shape fits, none has as much at stake"
+        return "No control: the shape does not fit beside itself on the photo."
+    return f"No control: of {where.places:,} places where the shape fits, none has as much at stake."

@@ -48,8 +48,10 @@ def change(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """A probability in per cent, also a very small one."""
-    return f"{value:.1%}" if value == 0 or value >= 0.0005 else f"{number(100 * value, digits=1)}%"
+    """A probability in per cent; a very small one is told from nothing."""
+    if value == 0 or value >= 0.0005:
+        return f"{value:.1%}"
+    return f"{value:.2%}" if value >= 0.0001 else "<0.01%"
 
 
 def title(panel: Panel, *, named: bool, labelled: bool) -> str:

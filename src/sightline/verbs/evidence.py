@@ -74,7 +74,8 @@ class Evidence:
             return f"No part decides {label}: {self.why}."
         said = []
         if self.enough is not None:
-            said.append(f"{self.enough.count} of {pieces} segments are enough for {label}")
+            are = "segment is" if self.enough.count == 1 else "segments are"
+            said.append(f"{self.enough.count} of {pieces} {are} enough for {label}")
         if self.needed is not None:
             said.append(f"without {self.needed.count} it becomes {self.needed.predictions[0].label}")
         return f"{'; '.join(said)}."
@@ -104,7 +105,8 @@ class Evidence:
     def _shot(self, part: Part | None) -> Shot | None:
         if part is None:
             return None
-        title = f"{part.count} segments, {part.share:.0%} of the photo"
+        pieces = "1 segment" if part.count == 1 else f"{part.count} segments"
+        title = f"{pieces}, {part.share:.0%} of the photo"
         return Shot(title, part.picture, part.predictions, outline=part.mask.astype(np.float32))
 
     def save(self, path: str | PathLike[str]) -> None:
