@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks import cases, contestants, memory, passes, randomized, variance
+from benchmarks import cases, contestants, edits, memory, passes, randomized, variance
 from benchmarks.agreement import Agreement, agree
 from benchmarks.cases import Case
 from benchmarks.contestants import Contestant
@@ -113,6 +113,10 @@ def _rise(case: Case) -> dict[str, Contestant]:
     }
 
 
+def _edits(case: Case) -> dict[str, Contestant]:
+    return {OURS: edits.ours(case), "as many forward passes": edits.plain_passes(case)}
+
+
 CONTESTS: tuple[Contest, ...] = (
     Contest(
         "grad-cam", "Grad-CAM, last layer, batch 1", 1, _grad_cam,
@@ -137,6 +141,10 @@ CONTESTS: tuple[Contest, ...] = (
         "rise", f"RISE, {randomized.MASKS} masks, batch 1", 1, _rise,
         {"the authors' loop": Goal("at least", 1.8), "the authors' loop at its fastest": FASTER},
         alike=randomized.from_the_same_masks,
+    ),
+    Contest(
+        "edits", f"{edits.EDITS} edits of one photo", 1, _edits,
+        {"as many forward passes": Goal("at most", 1.1)},
     ),
 )  # fmt: skip
 ROWS: dict[str, Callable[[int], Iterator[Finding]]] = {
