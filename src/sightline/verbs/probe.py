@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sightline.attribution.driver import supported
@@ -17,7 +18,7 @@ from sightline.probes.asking import Answer
 from sightline.probes.edits import Edit
 from sightline.probes.named import edits_of
 from sightline.probes.probe import Findings
-from sightline.probes.probe import probe as ask
+from sightline.probes.probe import probe as search
 from sightline.verbs.attribute import PREFERRED, announce
 from sightline.verbs.explain import TOP, check_model
 from sightline.verbs.probed import Probe, World
@@ -58,34 +59,49 @@ def probe(
     asked = edits_of(edits)
     sources, one = photos_of(photo)
     regions = [region] * len(sources) if one else _each(region, len(sources))
-    results = []
-    for source, mine in zip(sources, regions, strict=True):
-        stage, where = staged(model, source), region_of(mine)
-        worlds = stage.worlds(stage.mask(where, soft), fill, seed)
-        with stage.lend(target, progress) as (net, fixed):
-            found = ask(net, fixed, worlds, asked, controls, seed)
-            results.append(
-                Probe(
-                    stage=stage,
-                    region=str(where),
-                    mask=worlds[0].mask.numpy(),
-                    soft=float(soft),
-                    fills=tuple(world.fill.name for world in worlds),
-                    target=fixed,
-                    worlds=_worlds(stage, net, found),
-                    effect=found.effects,
-                    shares=found.shares,
-                    verdict=found.verdict,
-                    why=found.why,
-                    score=net.readout.score,
-                    passes=found.passes,
-                    seed=seed,
-                    warnings=(*model.warnings, *stage.cut_off(where), *net.warnings),
-                    method=_mapper(net, stage),
-                )
-            )
+    ask = _Ask(model, asked, fill, target, seed, controls, float(soft), progress)
+    results = [ask.of(source, mine) for source, mine in zip(sources, regions, strict=True)]
     announce(warning for result in results for warning in result.warnings)
     return results[0] if one else results
+
+
+@dataclass(frozen=True, eq=False)
+class _Ask:
+    """What is asked of every photo alike."""
+
+    model: Model
+    edits: dict[str, Edit]
+    fill: Any
+    target: Any
+    seed: int
+    controls: int
+    soft: float
+    progress: Progress | None
+
+    def of(self, photo: Any, region: Any) -> Probe:
+        """The answers for one photo."""
+        stage, where = staged(self.model, photo), region_of(region)
+        worlds = stage.worlds(stage.mask(where, self.soft), self.fill, self.seed)
+        with stage.lend(self.target, self.progress) as (net, fixed):
+            found = search(net, fixed, worlds, self.edits, self.controls, self.seed)
+            return Probe(
+                stage=stage,
+                region=str(where),
+                mask=worlds[0].mask.numpy(),
+                soft=self.soft,
+                fills=tuple(world.fill.name for world in worlds),
+                target=fixed,
+                worlds=_worlds(stage, net, found),
+                effect=found.effects,
+                shares=found.shares,
+                verdict=found.verdict,
+                why=found.why,
+                score=net.readout.score,
+                passes=found.passes,
+                seed=self.seed,
+                warnings=(*self.model.warnings, *stage.cut_off(where), *net.warnings),
+                method=_mapper(net, stage),
+            )
 
 
 def _each(region: Any, count: int) -> list[Any]:

@@ -48,7 +48,7 @@ class Probe:
     `effect`: edit -> Effect; `shares` of region and rest. `verdict`: what the model's answer hangs on, "region",
     "rest", "both" (it takes both), "either" (each is enough) or "undecided", and then `why`. `mask` (h, w): the
     region on the network's input. `worlds`: edit -> World, "original" and the worlds of the shares among them.
-    `passes`: images that went through the network. `method`: the map that figures draw unasked.
+    `passes`: the worlds that it took. `method`: the map that figures draw unasked.
     """
 
     stage: Stage

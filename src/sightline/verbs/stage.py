@@ -24,7 +24,7 @@ from sightline.photos.decode import Photo, open_photo
 from sightline.photos.fills import NAMES, fills_of, is_colour
 from sightline.photos.geometry import View
 from sightline.photos.regions import Region, mask_of, region_of
-from sightline.probes.world import World
+from sightline.probes.world import FAINT, World
 from sightline.verbs.asked import target_for
 from sightline.verbs.explain import check_model, of_image, on_input
 
@@ -48,7 +48,7 @@ class Stage:
         mask = torch.from_numpy(self.view.mask_to_input(mask_of(region, self.photo)))
         if soft:
             mask = gaussian(mask, [soft * scale for scale in self.view.scale])
-        mask = torch.where(mask > _FAINT, mask, 0) * self.inside
+        mask = torch.where(mask > FAINT, mask, 0) * self.inside
         if not bool(mask.any()):
             raise OptionError(
                 f"{region} lies where the network sees nothing of the photo: its preprocessing cuts that off "
@@ -76,13 +76,13 @@ class Stage:
         with self.model.lend(images) as net:
             net.progress = progress or net.progress
             given = None if wanted is None else on_input(wanted, self.photo, self.view)
-            yield net, of_image(run(net, images, given, [], scores_too=True).target, 0)
+            yield net, of_image(run(net, images, given, []).target, 0)
 
     def cut_off(self, region: Region) -> tuple[Warning, ...]:
         """A warning where part of the region is not seen."""
         mask = mask_of(region, self.photo)
         share = 1 - float(mask[self.view.seen()].sum() / mask.sum())
-        if share < _FAINT:
+        if share < FAINT:
             return ()
         message = f"{share:.0%} of the region is cut off before the network sees it; only the rest is edited."
         return (Warning("region-cut-off", message),)
@@ -99,9 +99,6 @@ class Stage:
             return self.look(given, None)[0]
         except SightlineError as error:
             raise type(error)(f"fill: {error} A name is one of {', '.join(NAMES)}.") from error
-
-
-_FAINT = 1 / 512  # what a mask holds below half a level of 8 bits is rounding
 
 
 def staged(model: Model, photo: Any) -> Stage:
