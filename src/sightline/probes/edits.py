@@ -161,7 +161,10 @@ class Grey(Edit):
 
 @dataclass(frozen=True)
 class Recolour(Edit):
-    """The region keeps its light and takes the hue of an RGB `colour` in [0, 1]; None: the opposite of its own."""
+    """The region keeps its light and takes the hue of an RGB `colour` in [0, 1]; None: the opposite of its own.
+
+    As much of the colour as that light allows: a bright blue is a pale one.
+    """
 
     colour: tuple[float, float, float] | None = None
 
@@ -171,6 +174,7 @@ class Recolour(Edit):
         given = self.colour
         if not isinstance(given, list | tuple) or len(given) != 3 or not all(_is_share(part) for part in given):
             raise OptionError(f"colour={given!r}; give red, green and blue, each from 0 to 1.")
+        object.__setattr__(self, "colour", tuple(given))
 
     def __call__(self, world: World) -> World:
         return replace(world, pixels=world.blend(self.becomes(world), world.mask))
@@ -180,9 +184,9 @@ class Recolour(Edit):
             raise OptionError(f"recolour takes photos of 3 channels; this network's have {len(world.pixels)}.")
         light = _light(world.pixels)
         if self.colour is None:
-            return (2 * light - world.pixels).clamp(0, 1)
+            return _coloured(light, light - world.pixels)
         hue = torch.tensor(self.colour).view(3, 1, 1).to(world.pixels)
-        return (light + hue - _light(hue)).clamp(0, 1)
+        return _coloured(light, hue - _light(hue))
 
     def __str__(self) -> str:
         return "recolour" if self.colour is None else f"recolour({', '.join(f'{part:g}' for part in self.colour)})"
@@ -198,17 +202,23 @@ class ShufflePatches(Edit):
         whole("count", self.count, 2)
 
     def __call__(self, world: World) -> World:
-        rows, columns = (world.mask.amax(axis).nonzero()[:, 0] for axis in (1, 0))
-        top, left = int(rows[0]), int(columns[0])
-        high, wide = (max(1, len(side) // self.count) for side in (rows, columns))
-        down, across = min(self.count, len(rows)), min(self.count, len(columns))
+        (top, down, high), (left, across, wide) = (self._cut(world.mask.amax(axis)) for axis in (1, 0))
         order = torch.randperm(down * across, generator=torch.Generator().manual_seed(world.seed), device="cpu")
+        if bool((order == torch.arange(len(order))).all()):  # all where they were
+            order = order.roll(1)
         mixed = world.pixels.clone()
         for place, source in enumerate(order.tolist()):
             y, x = top + place // across * high, left + place % across * wide
             v, u = top + source // across * high, left + source % across * wide
             mixed[:, y : y + high, x : x + wide] = world.pixels[:, v : v + high, u : u + wide]
         return replace(world, pixels=world.blend(mixed, world.mask))
+
+    def _cut(self, covered: Tensor) -> tuple[int, int, int]:
+        """Along one axis, where the region's box begins, in how many patches it is cut, and how long these are."""
+        within = covered.nonzero()[:, 0]
+        first, side = int(within[0]), int(within[-1] - within[0]) + 1
+        count = min(self.count, side)
+        return first, count, side // count
 
     def __str__(self) -> str:
         return "shuffle-patches" if self.count == 4 else f"shuffle-patches({self.count})"
@@ -219,6 +229,12 @@ def _light(pixels: Tensor) -> Tensor:
     if len(pixels) != 3:
         return pixels.mean(0, keepdim=True)
     return (torch.tensor(_LUMA).view(3, 1, 1).to(pixels) * pixels).sum(0, keepdim=True)
+
+
+def _coloured(light: Tensor, colour: Tensor) -> Tensor:
+    """Pixels as light as `light` (1, h, w), of as much of a `colour` (3, ...) without light as fits into [0, 1]."""
+    room = torch.where(colour > 0, 1 - light, light) / colour.abs().clamp_min(torch.finfo(light.dtype).tiny)
+    return (light + room.amin(0, keepdim=True).clamp_max(1) * colour).clamp(0, 1)
 
 
 def _is_share(given: Any) -> bool:
