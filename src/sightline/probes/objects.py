@@ -126,10 +126,7 @@ class SwapObject(Edit):
         pixels, mask = world.look(self.photo, self.region)
         other = replace(world, pixels=pixels, mask=mask)
         factor = min(a / b for a, b in zip(_size(world.mask), _size(mask), strict=True))
-        put = other.carried(torch.eye(2) * factor, world.middle(), factor)
-        scene = replace(world, pixels=world.hide(world.mask))
-        # only the object of the other photo, not what it stood on, comes along
-        return replace(scene, pixels=torch.lerp(scene.pixels, put.pixels, put.mask), mask=put.mask)
+        return other.carried(torch.eye(2) * factor, world.middle(), factor, onto=world.hide(world.mask))
 
     def __str__(self) -> str:
         return f"swap-object({_named(self.photo)})"

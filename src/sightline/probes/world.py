@@ -15,6 +15,7 @@ from sightline.photos.fills import Fill
 
 Look = Callable[[Any, Any], tuple[Tensor, Tensor]]
 Spot = tuple[float, float]
+FAINT = 1 / 512  # what a mask holds below half a level of 8 bits is rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,20 +51,20 @@ class World:
         rows, columns = (self.mask.amax(axis).nonzero()[:, 0] for axis in (1, 0))
         return float(rows[0] + rows[-1] + 1) / 2, float(columns[0] + columns[-1] + 1) / 2
 
-    def carried(self, turn: Tensor, to: Spot, shrinks: float = 1.0) -> World:
+    def carried(self, turn: Tensor, to: Spot, shrinks: float = 1.0, onto: Tensor | None = None) -> World:
         """The object lifted out, what was behind it filled, and put down with its middle at `to`.
 
         `turn` (2, 2) maps offsets (x, y) from its middle, in pixels of the photo, to those after; `shrinks` below 1
-        smooths it first, lest it alias.
+        smooths it first, lest it alias. `onto` (C, h, w): where it is put down instead of where it was.
         """
         paint = torch.cat([self.pixels * self.mask, self.mask[None]])  # premultiplied: nothing around it comes along
         if shrinks < 1:
             sigma = 0.5 * (1 / shrinks - 1)
             paint = gaussian(paint, [sigma, sigma])
         put = _warped(paint, self._on_input(turn), self.middle(), to)
-        cover = put[-1] * self.inside
-        scene = self.hide(self.mask)
-        return replace(self, pixels=scene * (1 - cover) + put[:-1] * self.inside, mask=cover)
+        there = (put[-1] > FAINT) * self.inside
+        cover, scene = put[-1] * there, self.hide(self.mask) if onto is None else onto
+        return replace(self, pixels=scene * (1 - cover) + put[:-1] * there, mask=cover)
 
     def _on_input(self, turn: Tensor) -> Tensor:
         """A map of offsets in pixels of the photo as one of offsets in input pixels."""
