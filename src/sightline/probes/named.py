@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import reduce
+from itertools import count
 from operator import add
 from typing import Any
 
@@ -25,19 +26,27 @@ NAMED: dict[str, Callable[..., Edit]] = {
     "shuffle-patches": ShufflePatches,
 }
 _OF_PHOTOS = {"swap-background": "SwapBackground(photo)", "swap-object": "SwapObject(photo, region)"}
+_TAKEN = {"original": None, "nothing": None, "remove": Remove(), "keep": Keep()}  # by the worlds of the shares
 _CALL = re.compile(r"([a-z-]+)\s*(?:\(([^()]*)\))?")
 
 
 def edits_of(given: Any) -> dict[str, Edit]:
     """The edits that `given` names, by name: one, or several; values, or texts such as "grey + move(40, 0)".
 
-    Raises OptionError with near misses.
+    Of two that differ and are called the same the second is "... (2)". Raises OptionError with near misses.
     """
     several = given if isinstance(given, list | tuple) else (given,)
     found = [_edit(one) for one in several]
     if not found:
         raise OptionError("edits=() names none; " + near("", NAMED))
-    return {str(edit): edit for edit in found}
+    known: dict[str, Edit | None] = {**_TAKEN}
+    return {next(name for name in _names(edit) if known.setdefault(name, edit) == edit): edit for edit in found}
+
+
+def _names(edit: Edit) -> Iterator[str]:
+    """Its name, and those it is given beside others of that name."""
+    yield str(edit)
+    yield from (f"{edit} ({number})" for number in count(2))
 
 
 def _edit(given: Any) -> Edit:
