@@ -67,7 +67,7 @@ def moments(cover):
     return area, (y, x), torch.einsum("ihw,jhw,hw->ij", away.double(), away.double(), cover) / area
 
 
-# What is filled ------------------------------------------------------------------------------------------------------
+# What is filled -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fill", FILLS, ids=str)
@@ -117,7 +117,7 @@ def test_a_fill_that_is_made_sees_what_each_edit_hides():
         assert np.array_equal(seen[0], hides.numpy())
 
 
-# What is carried -----------------------------------------------------------------------------------------------------
+# What is carried ----------------------------------------------------------------------------------------------------
 
 
 @some
@@ -216,7 +216,7 @@ def test_lengths_are_in_pixels_of_the_photo_where_it_was_squeezed():
     assert middle == pytest.approx((18, 24))
 
 
-# What keeps its light, and its pixels --------------------------------------------------------------------------------
+# What keeps its light, and its pixels -------------------------------------------------------------------------------
 
 
 def test_grey_keeps_the_light_of_each_pixel_and_nothing_else():
@@ -302,7 +302,7 @@ def test_the_box_of_a_region_in_two_parts_is_cut_up_and_not_only_its_corner():
         assert not torch.equal(after[:, 2:14, part], before.pixels[:, 2:14, part])
 
 
-# Other photos --------------------------------------------------------------------------------------------------------
+# Other photos -------------------------------------------------------------------------------------------------------
 
 
 def test_swap_background_is_the_other_photo_but_for_the_region():
@@ -340,7 +340,7 @@ def test_swap_object_is_as_large_as_the_box_allows_on_both_axes():
     assert (int(cover.any(1).sum()), int(cover.any(0).sum())) == (2, 10)
 
 
-# What is never touched -----------------------------------------------------------------------------------------------
+# What is never touched ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("edit", ALL, ids=str)
@@ -373,7 +373,7 @@ def test_photos_of_one_channel_are_edited_too(edit):
     assert edit(before).pixels.shape == (1, *SIZE)
 
 
-# Chains --------------------------------------------------------------------------------------------------------------
+# Chains -------------------------------------------------------------------------------------------------------------
 
 
 def test_edits_add_up_to_one_after_the_other():
@@ -398,7 +398,7 @@ def test_only_edits_can_be_added():
         edits.Grey() + "move"
 
 
-# Names ---------------------------------------------------------------------------------------------------------------
+# Names --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", NAMED)
