@@ -21,16 +21,20 @@ Shift = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Controls:
-    """Where the same edit is made: `shifts` of the region (y, x), in input pixels.
+    """Where the same edit is made: `shifts` of the region (y, x), in input pixels, of `wanted` ones.
 
-    `found`: how many places fit, of `places` that are disjoint from the region. `apart`: how many of the shifts
-    do not overlap each other, picked greedily: controls that overlap tell much the same.
+    `found`: how many places fit of those `tried`, out of `places` that are disjoint from the region. `apart`: how
+    many of the shifts do not overlap each other, picked greedily: controls that overlap tell much the same. `stake`:
+    the mean squared change at the network's input that they are matched to.
     """
 
     shifts: tuple[Shift, ...]
     found: int
     places: int
+    tried: int
     apart: int
+    wanted: int
+    stake: float
 
 
 class Grounds:
@@ -90,15 +94,15 @@ def controls(
     """
     own, shifts = stakes(worlds, edit, gain), grounds.shifts
     shifts = shifts[torch.randperm(len(shifts), generator=dice, device="cpu")]
-    if own > 0:
-        known = _all_stakes(worlds, edit, gain)
-        if known is not None:
-            fits = (grounds.read(known, shifts) - own).abs() <= WITHIN * own
-            taken = [_pair(row) for row in shifts[fits][:count]]
-            return Controls(tuple(taken), int(fits.sum()), len(shifts), grounds.apart(taken))
-        taken = _tried(worlds, edit, gain, own, shifts[: _TRIED * count], count)
-        return Controls(tuple(taken), len(taken), len(shifts), grounds.apart(taken))
-    return Controls((), 0, len(shifts), 0)
+    if own <= 0:
+        return Controls((), 0, len(shifts), 0, 0, count, own)
+    known = _all_stakes(worlds, edit, gain)
+    if known is None:
+        fitting, tried = _tried(worlds, edit, gain, own, shifts[: _TRIED * count], count)
+    else:
+        fitting, tried = shifts[(grounds.read(known, shifts) - own).abs() <= WITHIN * own], len(shifts)
+    taken = [_pair(row) for row in fitting[:count]]
+    return Controls(tuple(taken), len(fitting), len(shifts), tried, grounds.apart(taken), count, own)
 
 
 def _all_stakes(worlds: Sequence[World], edit: Edit, gain: Tensor) -> Tensor | None:
@@ -113,18 +117,19 @@ def _all_stakes(worlds: Sequence[World], edit: Edit, gain: Tensor) -> Tensor | N
     return total / (len(worlds) * worlds[0].pixels.numel())
 
 
-def _tried(worlds: Sequence[World], edit: Edit, gain: Tensor, own: float, shifts: Tensor, count: int) -> list[Shift]:
-    """The first places that fit, measured one by one."""
-    taken: list[Shift] = []
-    for tried, shift in enumerate(map(_pair, shifts)):
-        if tried >= _LEAST * count and len(taken) < _HOPELESS * tried:
-            break
+def _tried(
+    worlds: Sequence[World], edit: Edit, gain: Tensor, own: float, shifts: Tensor, count: int
+) -> tuple[Tensor, int]:
+    """The first shifts (n, 2) that fit, measured one by one, and how many were."""
+    fitting: list[int] = []
+    tried = 0
+    for tried, shift in enumerate(map(_pair, shifts), 1):
         there = stakes([world.at(shift) for world in worlds], edit, gain)
         if abs(there - own) <= WITHIN * own:
-            taken.append(shift)
-        if len(taken) == count:
+            fitting.append(tried - 1)
+        if len(fitting) == count or (tried >= _LEAST * count and len(fitting) < _HOPELESS * tried):
             break
-    return taken
+    return shifts[torch.tensor(fitting, dtype=torch.long)], tried
 
 
 def _pair(row: Tensor) -> Shift:

@@ -24,7 +24,7 @@ from sightline.stats.multiplicity import holm, randomization_p
 LEVEL = 0.05  # of Holm's p at which an effect counts as larger than the same edit's elsewhere
 _FEW = 99  # controls that are asked of a test
 _SIDE_BY_SIDE = 4  # places that do not overlap, below which controls are said to be much alike
-_NONE = Controls((), 0, 0, 0)
+_NONE = Controls((), 0, 0, 0, 0, 0, 0.0)
 Verdict = Literal["region", "rest", "both", "either", "undecided"]
 
 
@@ -93,12 +93,13 @@ def probe(
     `worlds`: the same photo and region with each fill; `target`: fixed on the untouched photo. `count`: controls for
     each edit, where so many places fit.
     """
-    gain = _gain(net, worlds[0])
-    dice, grounds = torch.Generator().manual_seed(seed), Grounds(worlds[0])
-    sites = {
-        name: controls(shown_in(edit, worlds), edit, gain, count, grounds, dice) if count else _NONE
-        for name, edit in edits.items()
-    }
+    gain, grounds = _gain(net, worlds[0]), Grounds(worlds[0])
+
+    def place(edit: Edit) -> Controls:
+        dice = torch.Generator().manual_seed(seed)  # its own: an edit's controls do not turn on the other edits
+        return controls(shown_in(edit, worlds), edit, gain, count, grounds, dice) if count else _NONE
+
+    sites = {name: place(edit) for name, edit in edits.items()}
     wanted = {"original": Untouched(), "nothing": Nothing(), "remove": Remove(), "keep": Keep()} | dict(edits)
     main = [jobs_of(edit, worlds) for edit in wanted.values()]
     beside = [jobs_of(edit, worlds, sites[name].shifts) for name, edit in edits.items()]
@@ -204,8 +205,8 @@ def _note(effect: Effect) -> str:
         if not effect.stands_out:
             said.append(_ALIKE[effect.beyond])
         if effect.n < _FEW:
-            said.append(f"Only {effect.n} places fit, so p cannot fall below {1 / (1 + effect.n):.2g}.")
-        if effect.where.apart < _SIDE_BY_SIDE:
+            said.append(f"{_few(effect.where)}, so p cannot fall below {1 / (1 + effect.n):.2g}.")
+        if effect.where.apart < min(_SIDE_BY_SIDE, effect.n):
             apart = (
                 "any two of them share pixels"
                 if effect.where.apart < 2
@@ -220,9 +221,22 @@ def _note(effect: Effect) -> str:
 _ALIKE = {"below": "Masking anything hurts as much.", "above": "Any other part of this shape keeps as much."}
 
 
+def _few(where: Controls) -> str:
+    """Why there are few controls."""
+    count = len(where.shifts)
+    if count == where.wanted:
+        return f"Only {count} {'control was' if count == 1 else 'controls were'} asked for"
+    of = "" if where.tried == where.places else f" of {where.tried:,} that were tried"
+    return f"Only {count} {'place fits' if count == 1 else 'places fit'}{of}"
+
+
 def _untested(where: Controls) -> str:
+    """Why there are no controls."""
     if where is _NONE:
         return "No control was asked for."
+    if not where.stake:
+        return "No control: here the edit changes nothing that the network sees."
     if not where.places:
         return "No control: the shape does not fit beside itself on the photo."
-    return f"No control: of {where.places:,} places where the shape fits, none has as much at stake."
+    tried = "none has" if where.tried == where.places else f"{where.tried:,} were tried, and none has"
+    return f"No control: of {where.places:,} places where the shape fits, {tried} as much at stake."
