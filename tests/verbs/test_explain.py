@@ -11,6 +11,7 @@ from torch import nn
 
 import sightline as sl
 from sightline.core.errors import OptionError, PhotoError, TargetError
+from sightline.demo.scenes import draw
 
 
 class Brightest(nn.Module):
@@ -359,3 +360,17 @@ def test_a_bare_network_is_told_how_to_become_a_model():
     for ask in (sl.explain, sl.predict):
         with pytest.raises(sl.ModelError, match=r"sl\.wrap\(network, input_size=\.\.\.\)"):
             ask(Patches(), photo)
+
+
+@pytest.mark.parametrize("option", [("integrated-gradients", "baseline"), ("occlusion", "fill"), ("rise", "fill")])
+def test_a_photo_as_baseline_or_fill_is_seen_as_the_photo_is(option, tmp_path):
+    method, name = option
+    scene, other = (draw(seed, thing="duck", background="beach").image() for seed in (1_000_020, 1_000_021))
+    Image.fromarray(other).save(tmp_path / "other.png")
+    model, fewer = sl.load("demo"), {"rise": {"samples": 8}, "occlusion": {"window": 64}}.get(method, {})
+    tensor = torch.from_numpy(other).permute(2, 0, 1) / 255
+    given = [tmp_path / "other.png", Image.fromarray(other), other, tensor]
+    maps = [sl.explain(model, scene, method, **{name: one}, **fewer).values for one in given]
+    plain = sl.explain(model, scene, method, **fewer).values
+    assert all(torch.allclose(one, maps[0], atol=1e-5) for one in maps)
+    assert not torch.allclose(maps[0], plain, atol=1e-2 * float(plain.abs().max()))

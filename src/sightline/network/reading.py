@@ -94,7 +94,7 @@ def _reached(at: dict[str, list[Tensor]], score: Tensor, scores: Tensor) -> None
         if place == INPUT and not (score.requires_grad or scores.requires_grad):
             raise MethodError(
                 "this method needs gradients, and none reaches the input: the network is a black box. "
-                "Use a method that needs no gradients."
+                "Use a method that needs no gradients, such as rise or occlusion."
             )
         if not tensors:
             raise LayerError(f"layer {place!r} did not run, or puts out no numbers that can be differentiated.")

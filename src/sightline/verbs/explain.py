@@ -20,7 +20,7 @@ from sightline.models.predictions import predictions_of
 from sightline.network.net import Net
 from sightline.network.readout import Readout
 from sightline.photos.decode import Photo, open_photo, photos_of
-from sightline.photos.fills import STEADY as NAMES
+from sightline.photos.fills import NAMES, STEADY, is_colour
 from sightline.photos.geometry import View
 from sightline.verbs.asked import target_for
 from sightline.verbs.attribute import announce, asked_for, checked_watch, plain, preferred
@@ -227,25 +227,28 @@ def on_input(target: Target, photo: Photo, view: View) -> Target:
     return Region(torch.from_numpy(view.mask_to_input(mask.clamp(0, 1).numpy())), target.index)
 
 
+_PICTURES = {"baseline": STEADY, "fill": NAMES}
+"""Options that may be photos, and the names that they may be instead."""
+
+
 def _tensors(model: Model, options: dict[str, Any]) -> dict[str, Any]:
-    """Options as methods take them: a baseline that is a photo becomes the network's input."""
-    given = options.get("baseline")
-    if given is None:
-        return options
-    if isinstance(given, list | tuple) and not all(isinstance(part, int | float) for part in given):
-        return options | {"baseline": tuple(_as_input(model, part) for part in given)}
-    return options | {"baseline": _as_input(model, given)}
+    """Options as methods take them: a baseline or a fill that is a photo becomes the network's input."""
+    return {name: _as_inputs(model, name, one) if name in _PICTURES else one for name, one in options.items()}
 
 
-def _as_input(model: Model, given: Any) -> Any:
+def _as_inputs(model: Model, name: str, given: Any) -> Any:
+    """One or several. Raises OptionError for a colour out of range, PhotoError for a photo that cannot be read."""
+    if isinstance(given, list | tuple) and not is_colour(given):
+        return tuple(_as_inputs(model, name, part) for part in given)
     if isinstance(given, int | float | list | tuple):
         colour = given if isinstance(given, list | tuple) else (given,)
         if not all(0 <= part <= 1 for part in colour):
-            raise OptionError(f"baseline={given!r}: a colour is of numbers in [0, 1].")
+            raise OptionError(f"{name}={given!r}: a colour is of numbers in [0, 1].")
         return given
-    if isinstance(given, str) and given in NAMES:
+    names = _PICTURES[name]
+    if given is None or (isinstance(given, str) and given in names) or (name == "fill" and callable(given)):
         return given
     try:
         return model.tensor(open_photo(given, channels=model.channels))[0]
     except SightlineError as error:
-        raise type(error)(f"baseline: {error} A name is one of {', '.join(NAMES)}.") from error
+        raise type(error)(f"{name}: {error} A name is one of {', '.join(names)}.") from error
