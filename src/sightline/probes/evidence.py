@@ -126,10 +126,11 @@ def _smallest(margins: Margins, count: int) -> Tensor | None:
 
 
 def _pruned(margins: Margins, chosen: Tensor) -> Tensor:
-    """The set without those pieces that it does not take, tried one after the other."""
-    for piece in chosen.nonzero()[:, 0].tolist():
-        fewer = chosen.clone()
-        fewer[piece] = False
-        if float(margins(fewer[None])[0]) > 0:
-            chosen = fewer
-    return chosen
+    """The set without those pieces that it does not take: always the one that is missed least, until none can go."""
+    while True:
+        pieces = chosen.nonzero()[:, 0]
+        without = margins(chosen & ~torch.eye(len(chosen), dtype=torch.bool)[pieces])
+        if float(without.max()) <= 0:
+            return chosen
+        chosen = chosen.clone()
+        chosen[pieces[without.argmax()]] = False
