@@ -46,7 +46,7 @@ class Findings:
 
 def sweep(net: Net, target: Target, world: World, steps: int) -> Findings:
     """The target's score with the object elsewhere, at `steps` x `steps` places that keep it whole, in 13 sizes and
-    12 turns; what was behind it is filled.
+    13 turns; what was behind it is filled.
     """
     ys, xs = (
         _middles(plane, room, steps) for plane, room in zip(_sides(world.mask), _sides(world.inside), strict=True)
@@ -73,7 +73,7 @@ def _sides(plane: Tensor) -> tuple[Tensor, Tensor]:
 
 def _middles(own: Tensor, room: Tensor, steps: int) -> list[float]:
     """Where along an axis an object's middle can be with all of it in the room, ascending; its own place if none."""
-    half = len(own) / 2
+    half = float(own[-1] - own[0] + 1) / 2
     first, last = float(room[0]) + half, float(room[-1]) + 1 - half
     if last <= first:
         return [float(own[0]) + half]
