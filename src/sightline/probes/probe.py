@@ -37,7 +37,8 @@ class Effect:
     controls, this one counted, that do at least as much, a one-sided Monte Carlo randomization p; None, with a
     `note`, where there is no control. `adjusted`: p by Holm, over the probe's edits. `beyond`: the side that counts,
     "below" for an edit of the region (a fall as deep), "above" for one that keeps it (a score as high).
-    `holds`: whether the model's answer stays, for each fill; `held`: the share of controls under which it does.
+    `holds`: whether the model's answer stays, for each fill; `held`: the share of controls under which it does; of
+    a model without classes neither is known.
     `probability`: the target's, before and after; None where it has none.
     """
 
@@ -121,13 +122,13 @@ def probe(
         {name: answers[name] for name in edits},
         effects,
         shares,
-        *verdict(target, *worlds_of, called, effects.get("remove")),
+        *verdict(target, *worlds_of, nothing, effects.get("remove")),
         sum(map(len, main + beside)),
     )
 
 
 def verdict(
-    target: Target, original: Answer, removed: Answer, kept: Answer, called: bool, removal: Effect | None
+    target: Target, original: Answer, removed: Answer, kept: Answer, nothing: Answer, removal: Effect | None
 ) -> tuple[Verdict, str]:
     """What the answer hangs on, and why it is undecided where it is.
 
@@ -139,7 +140,7 @@ def verdict(
         return "undecided", "the network gives no classes, so there is no answer to keep or lose"
     if isinstance(target, Class) and target.index != original.best:
         return "undecided", "the class asked about is not the model's answer"
-    if called:
+    if nothing.best == original.best:
         return "undecided", "the fill alone is already called this class; take another fill"
     for name, world in (("without the region", removed), ("with the region alone", kept)):
         if len(set(world.told.tops)) > 1 and original.best in world.told.tops:
@@ -168,14 +169,15 @@ def _effect(
     each = np.array(beside.values).reshape(len(where.shifts), -1).mean(1) if where.shifts else np.zeros(0)
     changes = each - original.value
     (own,) = original.told.tops
+    classes = original.best is not None
     return Effect(
         change,
         {name: value - original.value for name, value in zip(answer.told.fills, answer.told.values, strict=False)},
         changes,
         randomization_p(sign * change, (sign * changes).tolist()) if len(changes) else None,
         beyond="above" if edit.keeps else "below",
-        holds=tuple(top == own for top in answer.told.tops),
-        held=mean(top == own for top in beside.tops) if beside.tops else None,
+        holds=tuple(top == own for top in answer.told.tops) if classes else (),
+        held=mean(top == own for top in beside.tops) if classes and beside.tops else None,
         probability=_probability(net, target, original, answer),
         where=where,
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
 from sightline.attribution.driver import supported
 from sightline.core.checks import whole
 from sightline.core.errors import OptionError
+from sightline.core.targets import Target
 from sightline.models.model import Model
 from sightline.models.predictions import predictions_of
 from sightline.network.net import Net
@@ -19,8 +21,9 @@ from sightline.probes.edits import Edit
 from sightline.probes.named import edits_of
 from sightline.probes.probe import Findings
 from sightline.probes.probe import probe as search
+from sightline.verbs.asked import target_for
 from sightline.verbs.attribute import PREFERRED, announce
-from sightline.verbs.explain import TOP, check_model
+from sightline.verbs.explain import TOP, check_model, of_image
 from sightline.verbs.probed import Probe, World
 from sightline.verbs.stage import Stage, pixels_of, softness, staged
 
@@ -59,8 +62,10 @@ def probe(
     asked = edits_of(edits)
     sources, one = photos_of(photo)
     regions = [region] * len(sources) if one else _each(region, len(sources))
-    ask = _Ask(model, asked, fill, target, seed, controls, float(soft), progress)
-    results = [ask.of(source, mine) for source, mine in zip(sources, regions, strict=True)]
+    wanted = target_for(target, len(sources), model.labels)
+    targets = [None if wanted is None else of_image(wanted, i) for i in range(len(sources))]
+    ask = _Ask(model, asked, fill, seed, controls, float(soft), progress)
+    results = [ask.of(*each) for each in zip(sources, regions, targets, strict=True)]
     announce(warning for result in results for warning in result.warnings)
     return results[0] if one else results
 
@@ -72,17 +77,16 @@ class _Ask:
     model: Model
     edits: dict[str, Edit]
     fill: Any
-    target: Any
     seed: int
     controls: int
     soft: float
     progress: Progress | None
 
-    def of(self, photo: Any, region: Any) -> Probe:
+    def of(self, photo: Any, region: Any, target: Target | None) -> Probe:
         """The answers for one photo."""
         stage, where = staged(self.model, photo), region_of(region)
         worlds = stage.worlds(stage.mask(where, self.soft), self.fill, self.seed)
-        with stage.lend(self.target, self.progress) as (net, fixed):
+        with stage.lend(target, self.progress) as (net, fixed):
             found = search(net, fixed, worlds, self.edits, self.controls, self.seed)
             return Probe(
                 stage=stage,
@@ -106,7 +110,7 @@ class _Ask:
 
 def _each(region: Any, count: int) -> list[Any]:
     """A region for each of many photos. Raises OptionError."""
-    numbers = isinstance(region, list) and all(isinstance(part, int | float) for part in region)
+    numbers = isinstance(region, list) and all(isinstance(part, Number) for part in region)
     if not isinstance(region, list) or numbers:
         return [region] * count
     if len(region) != count:
