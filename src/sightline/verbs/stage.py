@@ -47,7 +47,8 @@ class Stage:
         """
         mask = torch.from_numpy(self.view.mask_to_input(mask_of(region, self.photo)))
         if soft:
-            mask = gaussian(mask, [soft * scale for scale in self.view.scale])
+            with _as_it_is():
+                mask = gaussian(mask, [soft * scale for scale in self.view.scale])
         mask = torch.where(mask > FAINT, mask, 0) * self.inside
         if not bool(mask.any()):
             raise OptionError(
@@ -58,7 +59,8 @@ class Stage:
 
     def worlds(self, mask: Tensor, fill: Any, seed: int) -> list[World]:
         """The photo with the region, once for each fill."""
-        fills = fills_of(self._fill(fill), self.pixels, seed)
+        with _as_it_is():
+            fills = fills_of(self._fill(fill), self.pixels, seed)
         return [World(self.pixels, mask, self.inside, self.view.scale, one, self.look, seed) for one in fills]
 
     def look(self, photo: Any, region: Any) -> tuple[Tensor, Tensor]:
@@ -99,6 +101,11 @@ class Stage:
             return self.look(given, None)[0]
         except SightlineError as error:
             raise type(error)(f"fill: {error} A name is one of {', '.join(NAMES)}.") from error
+
+
+def _as_it_is() -> torch.autocast:
+    """Pixels in their own precision, also in a caller's autocast."""
+    return torch.autocast("cpu", enabled=False)
 
 
 def staged(model: Model, photo: Any) -> Stage:
