@@ -522,7 +522,7 @@ def test_a_soft_edge_is_in_pixels_of_the_photo_and_no_harder_cue():
     assert soft.mask.sum() == pytest.approx(hard.mask.sum(), rel=0.02)
     rows = soft.mask[:, 11]
     slope_y, slope_x = np.abs(np.diff(rows)).max(), np.abs(np.diff(soft.mask[10])).max()
-    assert slope_y == pytest.approx(1 / (1.0 * math.sqrt(2 * math.pi)), rel=0.1)  # sigma 2 of the photo is 1 down
+    assert slope_y == pytest.approx(1 / (1.0 * math.sqrt(2 * math.pi)), rel=0.15)  # sigma 2 of the photo is 1 down
     assert slope_x == pytest.approx(1 / (2.0 * math.sqrt(2 * math.pi)), rel=0.1)  # and 2 across
     assert soft.provenance["soft"] == 2.0
 
