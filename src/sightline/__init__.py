@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sightline.models.sources import load as load
     from sightline.photos.decode import Photo as Photo
     from sightline.photos.decode import open_photo as open_photo
-    from sightline.probes.probe import Effect as Effect
+    from sightline.probes.effects import Effect as Effect
     from sightline.probes.shares import Shares as Shares
     from sightline.verbs.attribute import attribute as attribute
     from sightline.verbs.evidence import Evidence as Evidence
@@ -57,7 +57,7 @@ _ROOMS = {
     "models.model": ("Model", "wrap"),
     "models.sources": ("load",),
     "photos.decode": ("Photo", "open_photo"),
-    "probes.probe": ("Effect",),
+    "probes.effects": ("Effect",),
     "probes.shares": ("Shares",),
     "verbs.attribute": ("attribute",),
     "verbs.evidence": ("Evidence", "evidence"),

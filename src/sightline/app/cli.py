@@ -140,9 +140,9 @@ def _probe(verbs: Verbs) -> None:
         "default: remove,keep",
     )  # fmt: skip
     command.add_argument(
-        "--fill", default="blur", metavar="F,F",
+        "--fill", metavar="F,F",
         help="what hidden pixels become: black, white, mean, blur, noise, shuffle, inpaint, inpaint-ns, a colour "
-        "0.5,0.5,0.5 or a picture file; several are averaged; default: blur",
+        "0.5,0.5,0.5 or a picture file; several are averaged; default: blur, and inpaint for --sweep",
     )  # fmt: skip
     command.add_argument("--target", metavar="T", help="a class index, or a label; default: the predicted class")
     command.add_argument("--controls", type=int, default=99, metavar="N", help="placements elsewhere; default: 99")

@@ -12,7 +12,9 @@ import numpy as np
 import sightline as sl
 from sightline.app import show
 from sightline.app.commands import listed, model_of, progress, target_of
-from sightline.core.errors import OptionError
+from sightline.attribution.catalog import method
+from sightline.core.errors import OptionError, PhotoError
+from sightline.photos.fills import is_colour
 from sightline.render.save import suffix_of
 
 
@@ -22,29 +24,44 @@ def probe(given: argparse.Namespace) -> int:
         raise OptionError(
             f"--option {given.option[0]}: probe has no options of that kind; see sightline probe --help."
         )
-    goals = _goals(given)
-    photo, model = sl.open_photo(given.photo), model_of(given)
-    region, target, fill = _region(given, photo), target_of(given.target), _fill(given.fill)
-    shared: dict[str, Any] = {"seed": given.seed}
-    extras: dict[str, Any] = {}
-    with progress(given.json, "probing") as bar:
-        shared["progress"] = bar.update
-        edits, more = _edits(given.edits), {"controls": given.controls, "soft": given.soft}
-        found = sl.probe(model, photo, region, edits, fill, target, **more, **shared)
-        if given.evidence:
-            extras["evidence"] = sl.evidence(model, photo, fill, **shared)
-        if given.sweep:
-            extras["sweep"] = sl.sweep(model, photo, region, target=target, soft=given.soft, **shared)
+    goals, model = _goals(given), model_of(given)
+    if given.maps:
+        method(given.maps)  # a name that is none is refused before anything is run
+    try:
+        photo = sl.open_photo(given.photo, channels=model.channels)
+        found, extras = _found(given, model, photo)
+    except PhotoError as error:
+        failed = [{"photo": show.text(given.photo), "error": show.text(str(error))}]
+        if given.json:
+            show.print_json({"failed": failed})
+        return show.complain(failed, given.json)
     found.save(goals["probe"], given.maps)
     for name, one in extras.items():
         one.save(goals[name])
     files = [str(goals[name]) for name in ("probe", *extras)]
     if given.json:
         rest = {name: one.provenance for name, one in extras.items()}
-        show.print_json(found.provenance | rest | {"files": files})
+        show.print_json(found.provenance | rest | {"files": files, "failed": []})
     else:
         _tell(given.photo, found, extras, files)
     return 0
+
+
+def _found(given: argparse.Namespace, model: sl.Model, photo: sl.Photo) -> tuple[sl.Probe, dict[str, Any]]:
+    """The probe, and what else was asked for."""
+    region, target, fill = _region(given, photo), target_of(given.target), _fill(given.fill or "blur")
+    extras: dict[str, Any] = {}
+    with progress(given.json, "probing") as bar:
+        shared: dict[str, Any] = {"seed": given.seed, "progress": bar.update}
+        edits, more = _edits(given.edits), {"controls": given.controls, "soft": given.soft}
+        found = sl.probe(model, photo, region, edits, fill, target, **more, **shared)
+        if given.evidence:
+            extras["evidence"] = sl.evidence(model, photo, fill, **shared)
+        if given.sweep:
+            single = given.fill and (is_colour(fill) or not isinstance(fill, tuple))  # a sweep takes one
+            behind = fill if single else None
+            extras["sweep"] = sl.sweep(model, photo, region, behind, target, soft=given.soft, **shared)
+    return found, extras
 
 
 def _tell(path: str, found: sl.Probe, extras: dict[str, Any], files: list[str]) -> None:
@@ -63,14 +80,7 @@ def _tell(path: str, found: sl.Probe, extras: dict[str, Any], files: list[str]) 
             print(f"    p = {effect.p:.2g}{holm} beside {effect.n} controls of the same shape elsewhere")
         if effect.note:
             print(f"    {effect.note}")
-    shares = found.shares
-    if shares.region is None:
-        print(f"  no shares: {shares.note}")
-    else:
-        split = f"region {shares.region:.0%}, rest {shares.rest:.0%}"
-        print(f"  shares of the {found.score}: {split}, interaction {shares.interaction:+.3g}")
-    four = f"photo {shares.both:.3g}, region alone {shares.region_only:.3g}, rest alone {shares.rest_only:.3g}"
-    print(f"  the four worlds: {four}, neither {shares.neither:.3g}")
+    print("\n".join(f"  {line}" for line in found.split))
     for name, one in extras.items():
         print(f"  {name}: {one.headline}")
     for warning in dict.fromkeys(found.warnings):

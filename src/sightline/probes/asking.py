@@ -9,11 +9,13 @@ from statistics import mean
 import torch
 from torch import Tensor
 
-from sightline.core.targets import Target
+from sightline.core.targets import Class, Target
 from sightline.network.net import Net
 from sightline.probes.controls import Shift
 from sightline.probes.edits import Edit
 from sightline.probes.world import World
+
+NOT_SAID = -1  # in place of a class: the one asked about is not among the model's answers
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,10 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Told:
-    """What some jobs were answered: the target's values, the best classes, scores (K, ...), under fills by name."""
+    """What some jobs were answered: the target's values, the answers, scores (K, ...), under fills by name."""
 
     values: list[float]
-    tops: list[int]
+    tops: list[int | None]
     scores: list[Tensor]
     fills: list[str]
 
@@ -64,18 +66,14 @@ class Told:
 class Answer:
     """What one world is answered, mean over the fills: the target's `value`, the network's `scores` (K, ...).
 
-    `picture` (C, h, w) in [0, 1]: the world under the first fill.
+    `best`: see `says`. `picture` (C, h, w) in [0, 1]: the world under the first fill.
     """
 
     value: float
     scores: Tensor
+    best: int | None
     told: Told
     picture: Tensor
-
-    @property
-    def best(self) -> int | None:
-        """The best class; None where there are no classes to rank."""
-        return int(self.scores.argmax()) if self.scores.ndim == 1 and len(self.scores) > 1 else None
 
 
 def shown_in(edit: Edit, worlds: Sequence[World]) -> Sequence[World]:
@@ -93,7 +91,7 @@ def tell(net: Net, target: Target, worlds: Sequence[World], groups: list[list[Jo
     jobs = [job for group in groups for job in group]
     rows = torch.zeros(len(jobs), dtype=torch.long)
     values: list[float] = []
-    tops: list[int] = []
+    tops: list[int | None] = []
     scores: list[Tensor] = []
 
     def make(part: slice) -> Tensor:
@@ -102,7 +100,7 @@ def tell(net: Net, target: Target, worlds: Sequence[World], groups: list[list[Jo
     for value, answer in net.answers(len(jobs), make, target, rows):
         scores += answer[: max(0, kept - len(scores))].float().cpu()
         values += value.double().tolist()
-        tops += best_of(answer)
+        tops += says(net, target, answer)
     told = []
     start = 0
     for group in groups:
@@ -113,12 +111,21 @@ def tell(net: Net, target: Target, worlds: Sequence[World], groups: list[list[Jo
     return told
 
 
-def best_of(scores: Tensor) -> list[int]:
-    """The best class of each row; 0 where there are no classes to rank."""
-    ranked: list[int] = scores.argmax(1).tolist() if scores.ndim == 2 else [0] * len(scores)
-    return ranked
+def says(net: Net, target: Target, scores: Tensor) -> list[int | None]:
+    """What the model answers by each row of scores (N, K, ...): the best class.
+
+    Where several classes can be right at once, the class asked about if its probability is at least a half, else -1.
+    None where there is no such answer: a regression, a dense output, several classes and none of them asked about.
+    """
+    output, ranked = net.readout.output, scores.ndim == 2
+    if ranked and output in ("logits", "probabilities") and scores.shape[1] > 1:
+        return list(scores.argmax(1).tolist())
+    if ranked and output == "multilabel" and isinstance(target, Class):
+        return [target.index if yes else NOT_SAID for yes in (scores[:, target.index] >= 0).tolist()]
+    return [None] * len(scores)
 
 
-def answer_of(told: Told, picture: Tensor) -> Answer:
+def answer_of(net: Net, target: Target, told: Told, picture: Tensor) -> Answer:
     """The mean over the fills."""
-    return Answer(mean(told.values), torch.stack(told.scores).mean(0), told, picture)
+    scores = torch.stack(told.scores).mean(0)
+    return Answer(mean(told.values), scores, says(net, target, scores[None])[0], told, picture)

@@ -194,14 +194,20 @@ class Recolour(Edit):
 
 @dataclass(frozen=True)
 class ShufflePatches(Edit):
-    """The region's box is cut into `count` x `count` patches, which change places: texture stays, shape goes."""
+    """`count` x `count` patches (None: 4 x 4) of the region's box change places: texture stays, shape goes."""
 
-    count: int = 4
+    count: int | None = None
 
     def __post_init__(self) -> None:
-        whole("count", self.count, 2)
+        whole("count", self._count, 2)
+
+    @property
+    def _count(self) -> int:
+        return 4 if self.count is None else self.count
 
     def __call__(self, world: World) -> World:
+        if not bool(world.mask.any()):
+            return world
         (top, down, high), (left, across, wide) = (self._cut(world.mask.amax(axis)) for axis in (1, 0))
         order = torch.randperm(down * across, generator=torch.Generator().manual_seed(world.seed), device="cpu")
         if bool((order == torch.arange(len(order))).all()):  # all where they were
@@ -217,11 +223,11 @@ class ShufflePatches(Edit):
         """Along one axis, where the region's box begins, in how many patches it is cut, and how long these are."""
         within = covered.nonzero()[:, 0]
         first, side = int(within[0]), int(within[-1] - within[0]) + 1
-        count = min(self.count, side)
+        count = min(self._count, side)
         return first, count, side // count
 
     def __str__(self) -> str:
-        return "shuffle-patches" if self.count == 4 else f"shuffle-patches({self.count})"
+        return "shuffle-patches" if self.count is None else f"shuffle-patches({self.count})"
 
 
 def _light(pixels: Tensor) -> Tensor:

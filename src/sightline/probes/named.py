@@ -70,7 +70,9 @@ def _called(text: str) -> Edit:
         numbers = ast.literal_eval(f"({call[2]},)") if call[2] else ()
         return NAMED[name](*numbers)
     except (SyntaxError, ValueError, TypeError) as error:
-        why = f": {error}" if isinstance(error, OptionError) else "; give its numbers between brackets"
+        why = (
+            f": {str(error).rstrip('.')}" if isinstance(error, OptionError) else "; give its numbers between brackets"
+        )
         raise OptionError(f"{text!r}{why}, as in {', '.join(_EXAMPLES)}.") from error
 
 

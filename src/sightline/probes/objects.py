@@ -31,6 +31,8 @@ class Move(Edit):
         return True
 
     def __call__(self, world: World) -> World:
+        if not bool(world.mask.any()):
+            return world  # it has left the picture
         y, x = world.middle()
         to = (y + self.down * world.scale[0], x + self._right(world) * world.scale[1])
         return world.carried(torch.eye(2), to)
@@ -48,44 +50,52 @@ class Move(Edit):
 
 @dataclass(frozen=True)
 class Scale(Edit):
-    """The object grows by `factor` around its middle."""
+    """The object grows by `factor` around its middle; None: to half its size."""
 
-    factor: float = 0.5
+    factor: float | None = None
 
     def __post_init__(self) -> None:
-        number("factor", self.factor, above=0)
+        number("factor", self._factor, above=0)
+
+    @property
+    def _factor(self) -> float:
+        return 0.5 if self.factor is None else self.factor
 
     @property
     def fills(self) -> bool:
         return True
 
     def __call__(self, world: World) -> World:
-        return world.carried(torch.eye(2) * self.factor, world.middle(), self.factor)
+        if not bool(world.mask.any()):
+            return world
+        return world.carried(torch.eye(2) * self._factor, world.middle(), self._factor)
 
     def __str__(self) -> str:
-        return "scale" if self.factor == 0.5 else f"scale({self.factor:g})"
+        return "scale" if self.factor is None else f"scale({self.factor:g})"
 
 
 @dataclass(frozen=True)
 class Rotate(Edit):
-    """The object turns by `degrees`, counter-clockwise, around its middle."""
+    """The object turns by `degrees`, counter-clockwise, around its middle; None: upside down."""
 
-    degrees: float = 180.0
+    degrees: float | None = None
 
     def __post_init__(self) -> None:
-        finite("degrees", self.degrees)
+        finite("degrees", self.degrees or 0)
 
     @property
     def fills(self) -> bool:
         return True
 
     def __call__(self, world: World) -> World:
-        angle = math.radians(self.degrees)
+        if not bool(world.mask.any()):
+            return world
+        angle = math.radians(180 if self.degrees is None else self.degrees)
         cos, sin = math.cos(angle), math.sin(angle)
         return world.carried(torch.tensor([[cos, sin], [-sin, cos]]), world.middle())  # y points down
 
     def __str__(self) -> str:
-        return "rotate" if self.degrees == 180 else f"rotate({self.degrees:g})"
+        return "rotate" if self.degrees is None else f"rotate({self.degrees:g})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +133,8 @@ class SwapObject(Edit):
         return True
 
     def __call__(self, world: World) -> World:
+        if not bool(world.mask.any()):
+            return world
         pixels, mask = world.look(self.photo, self.region)
         other = replace(world, pixels=pixels, mask=mask)
         factor = min(a / b for a, b in zip(_size(world.mask), _size(mask), strict=True))

@@ -57,6 +57,9 @@ class Shares:
             return "the fill alone is already called this class, so there is nothing to share; take another fill"
         if total <= 0:
             return "with everything filled the score is as high as in the photo, so there is nothing to share"
-        if max(self.region_only, self.rest_only) - self.neither < MATTERS * total:
+        alone = self.region_only - self.neither, self.rest_only - self.neither
+        if max(alone) < MATTERS * total:
             return "neither part alone matters: only both together raise the score"
+        if total < MATTERS * max(map(abs, alone)):
+            return "the parts move the score far more than they raise it together, so shares of the rise mean little"
         return ""

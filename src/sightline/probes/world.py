@@ -57,14 +57,22 @@ class World:
         `turn` (2, 2) maps offsets (x, y) from its middle, in pixels of the photo, to those after; `shrinks` below 1
         smooths it first, lest it alias. `onto` (C, h, w): where it is put down instead of where it was.
         """
+        if not bool(self.mask.any()):
+            return self  # it has left the picture
         paint = torch.cat([self.pixels * self.mask, self.mask[None]])  # premultiplied: nothing around it comes along
         if shrinks < 1:
-            sigma = 0.5 * (1 / shrinks - 1)
+            sigma = min(0.5 * (1 / shrinks - 1), float(max(self.mask.shape)))
             paint = gaussian(paint, [sigma, sigma])
         put = _warped(paint, self._on_input(turn), self.middle(), to)
         there = (put[-1] > FAINT) * self.inside
-        cover, scene = put[-1] * there, self.hide(self.mask) if onto is None else onto
+        cover = put[-1] * there
+        scene = self._without(cover) if onto is None else onto
         return replace(self, pixels=scene * (1 - cover) + put[:-1] * there, mask=cover)
+
+    def _without(self, cover: Tensor) -> Tensor:
+        """The pixels with the object filled, but for what the new one covers: a soft rim would show the fill."""
+        hidden = self.mask * self.inside
+        return torch.lerp(self.pixels, self.fill.under(self.pixels, hidden), (hidden - cover).clamp_min(0))
 
     def _on_input(self, turn: Tensor) -> Tensor:
         """A map of offsets in pixels of the photo as one of offsets in input pixels."""
@@ -89,9 +97,26 @@ def _overlap(step: int, side: int) -> tuple[int, int, int]:
 def _warped(paint: Tensor, turn: Tensor, middle: Spot, to: Spot) -> Tensor:
     """`paint` (C, h, w) turned around its middle, which goes `to`; bilinear, zero outside."""
     high, wide = paint.shape[1:]
-    rows = torch.arange(high, dtype=torch.float64) + 0.5 - to[0]
-    columns = torch.arange(wide, dtype=torch.float64) + 0.5 - to[1]
+    put = torch.zeros_like(paint)
+    (top, bottom), (left, right) = _reach(paint[-1], turn, middle, to)
+    if bottom <= top or right <= left:
+        return put
+    rows = torch.arange(top, bottom, dtype=torch.float64) + 0.5 - to[0]
+    columns = torch.arange(left, right, dtype=torch.float64) + 0.5 - to[1]
     offsets = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1) @ torch.linalg.inv(turn).T
     source = offsets + torch.tensor([middle[1], middle[0]], dtype=torch.float64)
     grid = source / torch.tensor([wide, high], dtype=torch.float64) * 2 - 1
-    return F.grid_sample(paint[None], grid[None].to(paint), align_corners=False)[0]
+    put[:, top:bottom, left:right] = F.grid_sample(paint[None], grid[None].to(paint), align_corners=False)[0]
+    return put
+
+
+def _reach(mask: Tensor, turn: Tensor, middle: Spot, to: Spot) -> list[tuple[int, int]]:
+    """The rows and the columns, [first, last), that an object can come to lie in."""
+    rows, columns = (mask.amax(axis).nonzero()[:, 0].double() for axis in (1, 0))
+    ends = [(float(side[0]) - at, float(side[-1]) + 1 - at) for side, at in ((columns, middle[1]), (rows, middle[0]))]
+    corners = torch.cartesian_prod(*(torch.tensor(end, dtype=torch.float64) for end in ends)) @ turn.T
+    found = []
+    for axis, side in ((1, mask.shape[0]), (0, mask.shape[1])):
+        low, high = (float(one) + to[1 - axis] for one in corners[:, axis].aminmax())
+        found.append((max(0, min(side, int(low) - 2)), min(side, max(0, int(high) + 3))))
+    return found

@@ -34,16 +34,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some segments of a photo: `mask` (h, w) on the network's input, `count` of them, of a `share` of the photo.
+    """Some segments of a photo: `mask` (h, w) on the network's input, `ids` in the label map, `share` of the photo.
 
     `picture` (h, w, 3) is what the network saw of them, or without them, and `predictions` its answers.
     """
 
     mask: NDArray[np.bool_]
-    count: int
+    ids: tuple[int, ...]
     share: float
     picture: NDArray[np.uint8]
     predictions: tuple[Prediction, ...]
+
+    @property
+    def count(self) -> int:
+        """How many segments there are."""
+        return len(self.ids)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +79,8 @@ class Evidence:
             return f"No part decides {label}: {self.why}."
         said = []
         if self.enough is not None:
-            are = "segment is" if self.enough.count == 1 else "segments are"
-            said.append(f"{self.enough.count} of {pieces} {are} enough for {label}")
+            are = "is" if self.enough.count == 1 else "are"
+            said.append(f"{self.enough.count} of {pieces} segments {are} enough for {label}")
         if self.needed is not None:
             said.append(f"without {self.needed.count} it becomes {self.needed.predictions[0].label}")
         return f"{'; '.join(said)}."
@@ -142,7 +147,12 @@ class Evidence:
 def _told(part: Part | None) -> dict[str, Any] | None:
     if part is None:
         return None
-    return {"count": part.count, "share": part.share, "predictions": answers_of(part.predictions)}
+    return {
+        "count": part.count,
+        "segments": list(part.ids),
+        "share": part.share,
+        "predictions": answers_of(part.predictions),
+    }
 
 
 def evidence(
@@ -177,7 +187,8 @@ def evidence(
             top = tuple(predictions_of(model, net.readout, least.scores, TOP))
             mask = (least.mask.numpy() > 0) & (stage.inside.numpy() > 0)
             share = float(mask.sum() / stage.inside.sum())
-            return Part(mask, least.count, share, pixels_of(least.picture), top)
+            ids = tuple(np.unique(pieces[least.mask.numpy() > 0]).tolist())
+            return Part(mask, ids, share, pixels_of(least.picture), top)
 
         result = Evidence(
             stage, target, tuple(original), part(found.enough), part(found.needed), found.why, pieces,

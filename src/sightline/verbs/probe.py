@@ -25,7 +25,7 @@ from sightline.verbs.asked import target_for
 from sightline.verbs.attribute import PREFERRED, announce
 from sightline.verbs.explain import TOP, check_model, of_image
 from sightline.verbs.probed import Probe, World
-from sightline.verbs.stage import Stage, pixels_of, softness, staged
+from sightline.verbs.stage import Stage, softness, staged
 
 Progress = Callable[[int], object]
 
@@ -103,19 +103,18 @@ class _Ask:
                 score=net.readout.score,
                 passes=found.passes,
                 seed=self.seed,
-                warnings=(*self.model.warnings, *stage.cut_off(where), *net.warnings),
+                warnings=(*self.model.warnings, *stage.doubts(where, worlds[0].mask), *net.warnings),
                 method=_mapper(net, stage),
             )
 
 
 def _each(region: Any, count: int) -> list[Any]:
     """A region for each of many photos. Raises OptionError."""
-    numbers = isinstance(region, list) and all(isinstance(part, Number) for part in region)
-    if not isinstance(region, list) or numbers:
+    if not isinstance(region, list | tuple) or all(isinstance(part, Number) for part in region):
         return [region] * count
     if len(region) != count:
         raise OptionError(f"{len(region)} regions for {count} photos; give one, or one for each.")
-    return region
+    return list(region)
 
 
 def _worlds(stage: Stage, net: Net, found: Findings) -> dict[str, World]:
@@ -124,9 +123,10 @@ def _worlds(stage: Stage, net: Net, found: Findings) -> dict[str, World]:
     def world(answer: Answer) -> World:
         dense = answer.scores.ndim != 1
         top = () if dense else tuple(predictions_of(stage.model, net.readout, answer.scores, TOP))
-        return World(pixels_of(answer.picture), top, answer.value)
+        return World(answer.picture, top, answer.value)
 
-    known = {"original": found.original, "remove": found.removed, "keep": found.kept} | dict(found.edited)
+    known = {"original": found.original, "nothing": found.nothing, "remove": found.removed, "keep": found.kept}
+    known |= dict(found.edited)
     return {name: world(answer) for name, answer in known.items()}
 
 

@@ -9,21 +9,21 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from sightline.attribution.catalog import method as known_method
 from sightline.core.errors import SightlineWarning
 from sightline.core.heats import Prediction, Warning
 from sightline.core.targets import Class, Target
 from sightline.photos.decode import Photo
-from sightline.probes.probe import Effect, Verdict
+from sightline.probes.effects import Effect, Verdict
 from sightline.probes.shares import Shares
 from sightline.render.save import save_arrays, save_picture, suffix_of, write
 from sightline.render.shots import Shot, Strand, Strip
 from sightline.verbs.attribute import attribute
 from sightline.verbs.record import answers_of, made, plain
-from sightline.verbs.stage import Stage
+from sightline.verbs.stage import Stage, pixels_of
 from sightline.verbs.words import describe, indices
 
 if TYPE_CHECKING:
@@ -34,11 +34,16 @@ _TITLES = {"remove": "removed", "keep": "kept alone"}
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """One picture (h, w, 3) uint8 that the network saw, its best answers first, and the target's score."""
+    """What the network saw, `pixels` (C, h, w) in [0, 1], its best answers first, and the target's score."""
 
-    picture: NDArray[np.uint8]
+    pixels: Tensor
     predictions: tuple[Prediction, ...]
     score: float
+
+    @property
+    def picture(self) -> NDArray[np.uint8]:
+        """It as a picture to look at, (h, w, 3)."""
+        return np.asarray(pixels_of(self.pixels))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +105,8 @@ class Probe:
             "either": f"{still}, and with it alone ({kept}): either is enough.",
             "both": f"{gone}, nor with it alone ({kept}): it takes both.",
         }
-        return told.get(self.verdict, f"Undecided: {self.why}.")
+        untested = self.verdict in ("region", "both") and getattr(self.effect.get("remove"), "p", None) is None
+        return told.get(self.verdict, f"Undecided: {self.why}.") + (" No control could be tried." if untested else "")
 
     def _said(self, world: World) -> str:
         """A world's best answer, with its probability."""
@@ -148,16 +154,16 @@ class Probe:
     def _heat(self, world: World, mapper: str) -> NDArray[np.float32]:
         """Where the model looks in what it saw: on its input, so that nothing is cut off twice."""
         known, model = known_method(mapper), self.stage.model
-        pixels = torch.from_numpy(world.picture[..., : model.channels].copy()).movedim(-1, 0).float() / 255
         with python_warnings.catch_warnings():
             python_warnings.simplefilter("ignore", SightlineWarning)
             heat = attribute(
-                model, model.normalize(pixels)[None].to(model.device), self.target, mapper, seed=self.seed
+                model, model.normalize(world.pixels)[None].to(model.device), self.target, mapper, seed=self.seed
             )
         plane = known.plane(heat.values[0].float().cpu())
         return np.asarray((plane.abs() if known.magnitude else plane.clamp_min(0)).numpy())
 
     def _strand(self, name: str, effect: Effect) -> Strand:
+        holm = "" if effect.adjusted in (None, effect.p) else f"By Holm, over all edits: p = {effect.adjusted:.2g}. "
         before, after = effect.probability or (self.worlds["original"].score, self.worlds[name].score)
         return Strand(
             edit=name,
@@ -166,19 +172,25 @@ class Probe:
             controls=effect.controls if effect.n else None,
             p=effect.p,
             beyond=effect.beyond,
-            note=effect.note,
+            note=holm + effect.note,
             before=before,
             after=after,
             measure="probability" if effect.probability else self.score,
         )
 
     def _footer(self) -> str:
-        shares = self.shares
-        split = (
-            f"share of the region {shares.region:.0%}" if shares.region is not None else f"no shares: {shares.note}"
-        )
-        fills = f"fill {', '.join(self.fills)}"
-        return "  ·  ".join([self.stage.model.source, self.region, fills, split, f"{self.passes} forward"])
+        parts = [self.stage.model.source, self.region, f"fill {', '.join(self.fills)}", f"{self.passes} forward"]
+        return "  ·  ".join([*parts, *self.split])
+
+    @property
+    def split(self) -> tuple[str, str]:
+        """The scores of the four worlds, and the shares of region and rest, in words."""
+        of = self.shares
+        four = f"{self.score}: photo {of.both:.3g}, region alone {of.region_only:.3g}, "
+        four += f"rest alone {of.rest_only:.3g}, neither {of.neither:.3g}"
+        if of.region is None or of.rest is None:
+            return four, f"no shares: {of.note}"
+        return four, f"shares: region {of.region:.0%}, rest {of.rest:.0%}, interaction {of.interaction:+.3g}"
 
     def figure(self, method: str | None = None) -> Picture:
         """The strip of the experiment: the photo and each edit with its top five and its map, the target before and
@@ -220,6 +232,11 @@ class Probe:
             "label": self.label,
             "score": self.score,
             "original": {"score": self.worlds["original"].score, "predictions": answers_of(self.original)},
+            "worlds": {
+                name: {"score": world.score, "predictions": answers_of(world.predictions)}
+                for name, world in self.worlds.items()
+                if name not in self.effect
+            },
             "edits": {name: self._told(name, effect) for name, effect in self.effect.items()},
             "shares": _shares(self.shares),
             "verdict": self.verdict,

@@ -51,8 +51,13 @@ class Stage:
                 mask = gaussian(mask, [soft * scale for scale in self.view.scale])
         mask = torch.where(mask > FAINT, mask, 0) * self.inside
         if not bool(mask.any()):
+            seen = bool(mask_of(region, self.photo)[self.view.seen()].any())
+            high, wide = self.view.input_size
             raise OptionError(
-                f"{region} lies where the network sees nothing of the photo: its preprocessing cuts that off "
+                f"{region} is smaller than a pixel of the network's input, which is {wide} x {high} (w x h). Give a "
+                "larger region."
+                if seen
+                else f"{region} lies where the network sees nothing of the photo: its preprocessing cuts that off "
                 f"({self.model.geometry.resize})."
             )
         return mask
@@ -80,14 +85,19 @@ class Stage:
             given = None if wanted is None else on_input(wanted, self.photo, self.view)
             yield net, of_image(run(net, images, given, []).target, 0)
 
-    def cut_off(self, region: Region) -> tuple[Warning, ...]:
-        """A warning where part of the region is not seen."""
+    def doubts(self, region: Region, shown: Tensor) -> Iterator[Warning]:
+        """Warnings where part of the region is not seen, or is next to nothing on the input, where it is `shown`."""
         mask = mask_of(region, self.photo)
         share = 1 - float(mask[self.view.seen()].sum() / mask.sum())
-        if share < FAINT:
-            return ()
-        message = f"{share:.0%} of the region is cut off before the network sees it; only the rest is edited."
-        return (Warning("region-cut-off", message),)
+        if share >= FAINT:
+            message = f"{share:.0%} of the region is cut off before the network sees it; only the rest is edited."
+            yield Warning("region-cut-off", message)
+        if float(shown.max()) < 0.5 <= float(mask.max()):
+            message = (
+                f"the region is so small or soft on the network's input that its pixels are edited to "
+                f"{float(shown.max()):.0%} at most. Give a larger region, or a smaller soft."
+            )
+            yield Warning("region-faint", message)
 
     def _fill(self, given: Any) -> Any:
         """Fills with photos among them as the model sees these."""

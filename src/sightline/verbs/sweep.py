@@ -120,7 +120,7 @@ def sweep(
     model: Model,
     photo: Any,
     region: Any,
-    fill: Any = "inpaint",
+    fill: Any = None,
     target: Any = None,
     steps: int = 9,
     seed: int = 0,
@@ -130,19 +130,22 @@ def sweep(
 ) -> Sweep:
     """The target's score with a region's object slid over the photo, at `steps` x `steps` places, scaled and turned.
 
-    `region`, `target`, `soft`, `progress`: as in `probe`; `fill`: one, for what was behind the object. Raises
+    `region`, `target`, `soft`, `progress`: as in `probe`; `fill`: one, for what was behind the object; None:
+    "inpaint", or "blur" where the network's input is no picture. Raises
     PhotoError, TargetError, OptionError, NetworkError.
     """
     whole("steps", steps, 2)
     whole("seed", seed, 0)
     softness(soft)
     stage, where = staged(model, photo), region_of(region)
+    if fill is None:
+        fill = "inpaint" if len(stage.pixels) in (1, 3) else "blur"
     worlds = stage.worlds(stage.mask(where, soft), fill, seed)
     if len(worlds) > 1:
         raise OptionError(f"fill names {len(worlds)}; a sweep takes one, for what was behind the object.")
     with stage.lend(target, progress) as (net, fixed):
         found = ask(net, fixed, worlds[0], steps)
-        warnings = (*model.warnings, *stage.cut_off(where), *net.warnings)
+        warnings = (*model.warnings, *stage.doubts(where, worlds[0].mask), *net.warnings)
         mask, name = worlds[0].mask.numpy(), worlds[0].fill.name
         result = Sweep(stage, str(where), mask, fixed, found, net.readout.score, name, seed, warnings)
     announce(result.warnings)
