@@ -66,13 +66,14 @@ class World:
         put = _warped(paint, self._on_input(turn), self.middle(), to)
         there = (put[-1] > FAINT) * self.inside
         cover = put[-1] * there
-        scene = self._without(cover) if onto is None else onto
-        return replace(self, pixels=scene * (1 - cover) + put[:-1] * there, mask=cover)
+        around = self._around(cover) if onto is None else onto * (1 - cover)
+        return replace(self, pixels=around + put[:-1] * there, mask=cover)
 
-    def _without(self, cover: Tensor) -> Tensor:
-        """The pixels with the object filled, but for what the new one covers: a soft rim would show the fill."""
+    def _around(self, cover: Tensor) -> Tensor:
+        """What shows around the object put down: where it was, the fill, by as much as it covers less than before."""
         hidden = self.mask * self.inside
-        return torch.lerp(self.pixels, self.fill.under(self.pixels, hidden), (hidden - cover).clamp_min(0))
+        fill = self.fill.under(self.pixels, hidden) * (hidden - cover).clamp_min(0)
+        return self.pixels * (1 - torch.maximum(hidden, cover)) + fill
 
     def _on_input(self, turn: Tensor) -> Tensor:
         """A map of offsets in pixels of the photo as one of offsets in input pixels."""
