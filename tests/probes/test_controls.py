@@ -340,7 +340,7 @@ def test_a_removal_that_raises_the_score_is_no_evidence_that_the_region_matters(
     assert pr.effect["remove"].change > 0.5
     assert pr.effect["remove"].p == 1.0
     assert pr.effect["keep"].p == 1.0
-    assert pr.effect["remove"].note == "Masking anything hurts as much."
+    assert pr.effect["remove"].note == "The score does not fall."
 
 
 @given(st.floats(-5, 5), st.lists(st.floats(-5, 5), max_size=30))
