@@ -60,7 +60,7 @@ def _note(logits: Sequence[Spread], shares: Sequence[Spread]) -> str:
     parts = [
         f"without the regression {_control(logits)}",
         f"where the score is the probability {_gain(shares)}, without the regression {_control(shares)}",
-        f"ours and the latter's maps are {median(s.apart for s in logits):.2f} of its standard errors apart",
+        f"with and without it the logit's maps are {median(s.apart for s in logits):.2f} standard errors apart",
     ]
     return "; ".join(parts)
 

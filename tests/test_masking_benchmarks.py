@@ -137,7 +137,9 @@ def test_the_variance_row_is_the_median_gain_over_photos(monkeypatch, tmp_path):
     assert (found.ratio.median, found.ratio.low, found.reached) == (16.0, 16.0, True)
     assert (found.ours, found.theirs) == pytest.approx((350, 5600))  # variance 3.5 and 56 over 0.1 squared
     assert "without the regression 4.00 [4.00, 4.00]; where the score is the probability 3.00" in found.note
-    assert found.note.endswith("2.00 [2.00, 2.00]; ours and the latter's maps are 0.50 of its standard errors apart")
+    assert found.note.endswith(
+        "2.00 [2.00, 2.00]; with and without it the logit's maps are 0.50 standard errors apart"
+    )
 
 
 def test_without_photos_the_variance_row_says_what_is_missing(monkeypatch, tmp_path):
