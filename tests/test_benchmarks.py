@@ -95,7 +95,7 @@ def test_contestants_calculate_the_same(contest):
     found = contest.compare(tiny(contest.batch))
     assert set(found) == set(contest.goals)
     for name, alike in found.items():
-        assert (alike is None) == (name == "one forward pass")
+        assert (alike is None) == name.endswith(("forward pass", "forward passes"))
         assert alike is None or (alike.cosine > 0.99999 and alike.difference < 1e-4)
 
 

@@ -426,13 +426,13 @@ def test_a_double_and_a_bfloat_network_give_what_a_float_one_does():
         json.dumps(pr.provenance, allow_nan=False)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_on_a_gpu_results_are_those_of_the_cpu():
+@pytest.mark.parametrize("device", ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"])
+def test_on_a_gpu_results_are_those_of_the_cpu(device):
     plain, there = (
         probed(
             wrapped().to(device), PHOTO, BOX, ("remove", "keep", "rotate", "shuffle-patches"), ("noise", "inpaint"), 1
         )
-        for device in ("cpu", "cuda")
+        for device in ("cpu", device)
     )
     for edit in plain.effect:
         assert there.effect[edit].change == pytest.approx(plain.effect[edit].change, abs=1e-3)

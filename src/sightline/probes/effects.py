@@ -140,12 +140,9 @@ def _how_it_stands(effect: Effect, edits: int) -> str:
         )
     if effect.stands_out:
         return ""
-    p, holm = effect.p or 0.0, effect.adjusted or 0.0
-    if p * (1 + effect.n) < 1.5:
-        return (
-            f"More than any control, but {effect.n} are too few for {edits} edits at once (p = {holm:.2g} by Holm)."
-        )
-    return f"Not clearly more than elsewhere (p = {holm:.2g} by Holm)."
+    if (effect.p or 0) * (1 + effect.n) < 1.5:
+        return f"More than any control, but {effect.n} are too few for {edits} edits at once."
+    return "Not clearly more than elsewhere."
 
 
 def _both_ways(effect: Effect) -> bool:
