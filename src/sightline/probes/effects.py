@@ -14,7 +14,7 @@ from sightline.probes.asking import Answer
 from sightline.probes.controls import Controls
 
 LEVEL = 0.05  # of Holm's p at which an effect counts as larger than the same edit's elsewhere
-OFTEN = 0.2  # of p from which on the same edit elsewhere is said to do as much
+OFTEN = 0.2  # of the controls that do as much, from which on masking anything is said to
 FEW = 99  # controls that are asked of a test
 SIDE_BY_SIDE = 10  # places that do not overlap, below which p is said to be too small
 NONE = Controls((), 0, 0, 0, 0, 0, 0.0)
@@ -71,8 +71,10 @@ class Effect:
         """
         if self.p is None:
             return None
-        typical = float(np.median(self.controls))
-        return self.p >= OFTEN or (self.beyond == "below" and self.change < 0 and typical <= self.change / 2)
+        below, typical = self.beyond == "below", float(np.median(self.controls))
+        as_much = self.controls <= self.change if below else self.controls >= self.change
+        often = float(as_much.mean()) >= OFTEN
+        return often or (below and self.change < 0 and typical <= self.change / 2)
 
 
 def verdict(
