@@ -8,7 +8,12 @@ from sightline.demo.story import SCENARIOS, SHOWN
 from sightline.render.figure import figure_grid
 from sightline.render.save import save_picture
 
+HERE = Path(__file__).parent
+
+model = sl.load("demo")
 scene = draw(SHOWN, thing="ball", background="court")
 photos = [sl.Photo(one.change(scene), one.told) for one in SCENARIOS]
-panels = [ex.panel() for ex in sl.explain(sl.load("demo"), photos, "grad-cam", target="ball")]
-save_picture(Path(__file__).with_name("ball.png"), figure_grid([panels[:2], panels[2:]], style="overlay"))
+panels = [ex.panel() for ex in sl.explain(model, photos, "grad-cam", target="ball")]
+save_picture(HERE / "ball.png", figure_grid([panels[:2], panels[2:]], style="overlay"))
+
+sl.probe(model, sl.Photo(scene.image(), "photo"), (63, 84, 102, 123)).save(HERE / "probe.png")
