@@ -249,7 +249,7 @@ def test_where_not_all_places_can_be_tried_the_note_says_how_many_were():
     pixels[:, 4:8, 4:8] += 0.9
     spot = probed(model(size), photo_of(pixels), (4, 4, 8, 8), fill="inpaint", controls=20).effect["remove"]
     assert (spot.n, spot.where.tried) == (0, 80)
-    end = "places where the shape fits, 80 were tried, and none has as much at stake."
+    end = "places where the shape fits, 80 were tried, and none has about as much at stake."
     assert spot.note == f"No control: of {spot.where.places:,} {end}"
 
 

@@ -148,7 +148,7 @@ def test_few_controls_that_do_nothing_are_not_alike_though_p_is_large(n):
         (effect(-1.0, [0.0] * 19), "Only 19 controls were asked for, so p cannot fall below 0.05."),
         (
             effect(-1.0, [0.0] * 99, apart=9),
-            "The places overlap (at most 9 lie apart) and are alike, so p is smaller",
+            "The places overlap (at most 9 lie apart) and are alike, so p may be too small",
         ),
         (effect(-1.0, [0.0] * 99, apart=1), "The places overlap (any two of them share pixels)"),
         (effect(-1.0, [0.0] * 99, apart=10), ""),

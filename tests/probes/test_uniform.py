@@ -82,7 +82,7 @@ def test_where_few_places_lie_apart_the_note_says_so_and_p_is_rough():
     effects = [effect["remove"] for effect in drawn(24, 8, 100, "black")]
     few = [effect for effect in effects if effect.n >= 19 and effect.where.apart < 4]
     assert len(few) > 50
-    assert all("so p is smaller than it should be" in effect.note for effect in few if not effect.alike)
+    assert all("so p may be too small" in effect.note for effect in few if not effect.alike)
     assert 0.03 < np.mean([effect.p <= 0.05 for effect in few]) < 0.3
 
 

@@ -29,12 +29,12 @@ def probe(given: argparse.Namespace) -> int:
         method(given.maps)  # a name that is none is refused before anything is run
     try:
         photo = sl.open_photo(given.photo, channels=model.channels)
-        found, extras = _found(given, model, photo)
     except PhotoError as error:
         failed = [{"photo": show.text(given.photo), "error": show.text(str(error))}]
         if given.json:
             show.print_json({"failed": failed})
         return show.complain(failed, given.json)
+    found, extras = _found(given, model, photo)
     found.save(goals["probe"], given.maps)
     for name, one in extras.items():
         one.save(goals[name])

@@ -126,7 +126,7 @@ def _beside_controls(effect: Effect, edits: int) -> list[str]:
     if not effect.alike and effect.where.apart < min(SIDE_BY_SIDE, effect.n):
         few = effect.where.apart
         apart = "any two of them share pixels" if few < 2 else f"at most {few} lie apart"
-        said.append(f"The places overlap ({apart}) and are alike, so p is smaller than it should be.")
+        said.append(f"The places overlap ({apart}) and are alike, so p may be too small.")
     return said
 
 
@@ -171,4 +171,4 @@ def _untested(where: Controls) -> str:
     if not where.places:
         return "No control: the shape does not fit beside itself on the photo."
     tried = "none has" if where.tried == where.places else f"{where.tried:,} were tried, and none has"
-    return f"No control: of {where.places:,} places where the shape fits, {tried} as much at stake."
+    return f"No control: of {where.places:,} places where the shape fits, {tried} about as much at stake."

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import mean
+from functools import cache
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -51,7 +52,10 @@ def probe(
         dice = torch.Generator().manual_seed(seed)  # its own: an edit's controls do not turn on the other edits
         return controls(shown_in(edit, worlds), edit, gain, count, grounds, dice) if count else NONE
 
-    sites = {name: place(edit) for name, edit in edits.items()}
+    alike = cache(
+        lambda _: place(Remove())
+    )  # what is at stake where a shape is hidden and where it is kept is the same
+    sites = {n: alike(0) if isinstance(edit, Remove | Keep) else place(edit) for n, edit in edits.items()}
     wanted = {"original": Untouched(), "nothing": Nothing(), "remove": Remove(), "keep": Keep()} | dict(edits)
     main = [jobs_of(edit, worlds) for edit in wanted.values()]
     beside = [jobs_of(edit, worlds, sites[name].shifts) for name, edit in edits.items()]
@@ -103,7 +107,7 @@ def _effect(
         randomization_p(sign * change, (sign * changes).tolist()) if len(changes) else None,
         beyond="above" if edit.keeps else "below",
         holds=tuple(top == own for top in answer.told.tops) if classes else (),
-        held=mean(top == own for top in beside.tops) if classes and beside.tops else None,
+        held=fmean(top == own for top in beside.tops) if classes and beside.tops else None,
         probability=_probability(net, target, original, answer),
         where=where,
     )

@@ -31,7 +31,7 @@ class Line:
 @dataclass(frozen=True, eq=False)
 class Findings:
     """The photo's own `value`; the target's score with the object's middle at `xs` and `ys` (input pixels), row by
-    row in `places`; and over its scale and its turn.
+    row in `places`; and over its scale and its turn. `classes`: whether there is an answer that could stay.
     """
 
     value: float
@@ -41,6 +41,7 @@ class Findings:
     places: Line
     scales: Line
     degrees: Line
+    classes: bool
     passes: int
 
 
@@ -63,7 +64,9 @@ def sweep(net: Net, target: Target, world: World, steps: int) -> Findings:
         return Line(tuple(at), values, holds)
 
     places, scales, degrees = line(range(len(moves))), line(SCALES), line(DEGREES)
-    return Findings(own.values[0], (x, y), tuple(xs), tuple(ys), places, scales, degrees, len(jobs))
+    return Findings(
+        own.values[0], (x, y), tuple(xs), tuple(ys), places, scales, degrees, own.tops[0] is not None, len(jobs)
+    )
 
 
 def _sides(plane: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,8 @@ from typing import Any
 from sightline.attribution.driver import supported
 from sightline.core.checks import whole
 from sightline.core.errors import OptionError
-from sightline.core.targets import Target
+from sightline.core.heats import Prediction
+from sightline.core.targets import Class, Target
 from sightline.models.model import Model
 from sightline.models.predictions import predictions_of
 from sightline.network.net import Net
@@ -95,7 +96,7 @@ class _Ask:
                 soft=self.soft,
                 fills=tuple(world.fill.name for world in worlds),
                 target=fixed,
-                worlds=_worlds(stage, net, found),
+                worlds=_worlds(stage, net, fixed, found),
                 effect=found.effects,
                 shares=found.shares,
                 verdict=found.verdict,
@@ -105,6 +106,7 @@ class _Ask:
                 seed=self.seed,
                 warnings=(*self.model.warnings, *stage.doubts(where, worlds[0].mask), *net.warnings),
                 method=_mapper(net, stage),
+                several=net.readout.output == "multilabel",
             )
 
 
@@ -117,13 +119,18 @@ def _each(region: Any, count: int) -> list[Any]:
     return list(region)
 
 
-def _worlds(stage: Stage, net: Net, found: Findings) -> dict[str, World]:
+def _worlds(stage: Stage, net: Net, target: Target, found: Findings) -> dict[str, World]:
     """The pictures and answers by edit; "original" is the photo."""
 
     def world(answer: Answer) -> World:
         dense = answer.scores.ndim != 1
         top = () if dense else tuple(predictions_of(stage.model, net.readout, answer.scores, TOP))
-        return World(answer.picture, top, answer.value)
+        asked = None
+        if isinstance(target, Class) and not dense:
+            likely = net.readout.probabilities(answer.scores[None])
+            chance = None if likely is None else float(likely[0, target.index])
+            asked = Prediction(target.index, stage.model.label(target.index), chance, answer.value)
+        return World(answer.picture, top, answer.value, asked)
 
     known = {"original": found.original, "nothing": found.nothing, "remove": found.removed, "keep": found.kept}
     known |= dict(found.edited)

@@ -34,11 +34,15 @@ _TITLES = {"remove": "removed", "keep": "kept alone"}
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """What the network saw, `pixels` (C, h, w) in [0, 1], its best answers first, and the target's score."""
+    """What the network saw, `pixels` (C, h, w) in [0, 1], its best answers first, and the target's score.
+
+    `target`: what is answered about the class asked about; None where the target is no class.
+    """
 
     pixels: Tensor
     predictions: tuple[Prediction, ...]
     score: float
+    target: Prediction | None = None
 
     @property
     def picture(self) -> NDArray[np.uint8]:
@@ -53,7 +57,8 @@ class Probe:
     `effect`: edit -> Effect; `shares` of region and rest. `verdict`: what the model's answer hangs on, "region",
     "rest", "both" (it takes both), "either" (each is enough) or "undecided", and then `why`. `mask` (h, w): the
     region on the network's input. `worlds`: edit -> World, "original" and the worlds of the shares among them.
-    `passes`: the worlds that it took. `method`: the map that figures draw unasked.
+    `passes`: the worlds that it took. `method`: the map that figures draw unasked. `several`:
+    whether several classes can be right at once.
     """
 
     stage: Stage
@@ -72,6 +77,7 @@ class Probe:
     seed: int
     warnings: tuple[Warning, ...]
     method: str | None
+    several: bool = False
 
     @property
     def original(self) -> tuple[Prediction, ...]:
@@ -97,7 +103,8 @@ class Probe:
     def headline(self) -> str:
         """The verdict in a sentence."""
         removed, kept = (self._said(self.worlds[name]) for name in ("remove", "keep"))
-        label = self.original[0].label if self.original else self.label
+        asked = self.several and self.worlds["original"].target
+        label = asked.label if asked else self.original[0].label if self.original else self.label
         still, gone = (f"{word} {label} without the region ({removed})" for word in ("Still", "No longer"))
         told = {
             "rest": f"{still}, not with it alone ({kept}): the rest decides.",
@@ -110,9 +117,9 @@ class Probe:
 
     def _said(self, world: World) -> str:
         """A world's best answer, with its probability."""
-        if not world.predictions:
+        best = world.target if self.several else world.predictions[0] if world.predictions else None
+        if best is None:
             return f"{world.score:.3g}"
-        best = world.predictions[0]
         return best.label if best.probability is None else f"{best.label} {best.probability:.1%}"
 
     def strip(self, method: str | None = None) -> Strip:
@@ -146,10 +153,7 @@ class Probe:
         world = self.worlds[name]
         if not isinstance(self.target, Class) or any(one.index == self.target.index for one in world.predictions):
             return world.predictions
-        known = self.effect[name] if name in self.effect else next(iter(self.effect.values()))
-        before, after = known.probability or (None, None)
-        probability = after if name in self.effect else before
-        return (*world.predictions, Prediction(self.target.index, self.label, probability, world.score))
+        return world.predictions if world.target is None else (*world.predictions, world.target)
 
     def _heat(self, world: World, mapper: str) -> NDArray[np.float32]:
         """Where the model looks in what it saw: on its input, so that nothing is cut off twice."""

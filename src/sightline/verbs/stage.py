@@ -49,7 +49,7 @@ class Stage:
         if soft:
             with _as_it_is():
                 mask = gaussian(mask, [soft * scale for scale in self.view.scale])
-        mask = torch.where(mask > FAINT, mask, 0) * self.inside
+        mask = torch.where(mask > FAINT, mask, 0).clamp(max=1) * self.inside
         if not bool(mask.any()):
             seen = bool(mask_of(region, self.photo)[self.view.seen()].any())
             high, wide = self.view.input_size
@@ -59,6 +59,10 @@ class Stage:
                 if seen
                 else f"{region} lies where the network sees nothing of the photo: its preprocessing cuts that off "
                 f"({self.model.geometry.resize})."
+            )
+        if bool((mask > 1 - FAINT)[self.inside > 0].all()):
+            raise OptionError(
+                f"{region} is all that the network sees of the photo, so there is no rest. Give a smaller one."
             )
         return mask
 
@@ -92,7 +96,7 @@ class Stage:
         if share >= FAINT:
             message = f"{share:.0%} of the region is cut off before the network sees it; only the rest is edited."
             yield Warning("region-cut-off", message)
-        if float(shown.max()) < 0.5 <= float(mask.max()):
+        if float(shown.max()) < 0.5:
             message = (
                 f"the region is so small or soft on the network's input that its pixels are edited to "
                 f"{float(shown.max()):.0%} at most. Give a larger region, or a smaller soft."

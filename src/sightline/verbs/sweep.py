@@ -54,6 +54,11 @@ class Sweep:
     @property
     def headline(self) -> str:
         """How far the answer holds, in a sentence."""
+        if not self.found.classes:
+            found = self.found
+            values = [found.value, *found.places.values, *found.scales.values, *found.degrees.values]
+            about = f"The {self.score} of {self.label} is {found.value:.3g} in the photo"
+            return f"{about}, and goes from {min(values):.3g} to {max(values):.3g}."
         lines = {"places": self.found.places, "sizes": self.found.scales, "turns": self.found.degrees}
         counts = [f"{sum(line.holds)} of {len(line.holds)} {name}" for name, line in lines.items()]
         return f"The answer stays at {', '.join(counts[:-1])} and {counts[-1]}."
