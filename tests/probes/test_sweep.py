@@ -11,6 +11,7 @@ from worlds import box_mask, disc_mask, model_of, photo_of, pixels_of, two_class
 import sightline as sl
 from sightline.core.errors import OptionError
 from sightline.core.errors import SightlineWarning as Notice
+from sightline.demo.scenes import draw
 from sightline.probes.sweep import DEGREES, SCALES
 
 SIZE = (40, 48)
@@ -192,3 +193,18 @@ def test_several_fills_are_refused():
 def test_steps_are_two_or_more(steps):
     with pytest.raises(OptionError, match=r"steps=.*steps has to be 2 or more"):
         sl.sweep(model_of(two_classes(light), SIZE), photo_of(pixels_of(*SIZE)), (8, 20, 16, 28), steps=steps)
+
+
+def test_many_photos_give_a_list_in_their_order():
+    model = sl.load("demo")
+    scenes = [draw(1_000_011, thing="ball", background="court"), draw(1_000_020, thing="duck", background="beach")]
+    photos, masks = [one.image() for one in scenes], [one.mask() for one in scenes]
+    sweeps = sl.sweep(model, photos, masks, target=["ball", "duck"], steps=2)
+    alone = sl.sweep(model, photos[1], masks[1], target="duck", steps=2)
+    assert [one.label for one in sweeps] == ["ball", "duck"]
+    assert sweeps[1].found.places.values == pytest.approx(alone.found.places.values, abs=1e-4)
+    parts = sl.evidence(model, photos)
+    assert [one.original[0].label for one in parts] == ["ball", "duck"]
+    assert parts[1].headline == sl.evidence(model, photos[1]).headline
+    with pytest.raises(sl.OptionError, match="1 regions for 2 photos"):
+        sl.sweep(model, photos, masks[:1])

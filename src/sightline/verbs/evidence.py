@@ -17,6 +17,7 @@ from sightline.core.heats import Prediction, Warning
 from sightline.core.targets import Class
 from sightline.models.model import Model
 from sightline.models.predictions import predictions_of
+from sightline.photos.decode import photos_of
 from sightline.photos.segments import segments as cut_up
 from sightline.probes.evidence import Least
 from sightline.probes.evidence import evidence as search
@@ -24,7 +25,7 @@ from sightline.render import shots
 from sightline.render.save import save_arrays, save_picture, suffix_of
 from sightline.render.shots import Shot
 from sightline.verbs.attribute import announce
-from sightline.verbs.explain import TOP
+from sightline.verbs.explain import TOP, check_model
 from sightline.verbs.record import answers_of, made
 from sightline.verbs.stage import Stage, pixels_of, staged
 
@@ -163,14 +164,25 @@ def evidence(
     seed: int = 0,
     *,
     progress: Callable[[int], object] | None = None,
-) -> Evidence:
+) -> Any:
     """The smallest part of a photo that keeps the model's answer, and the smallest whose loss changes it.
 
     `segments`: about how many pieces the photo is cut into along its colours, or a label map (h, w) of ints on the
-    network's input. `fill`, `progress`: as in `probe`. Greedy search: the passes it took are on the result. Raises
-    PhotoError, TargetError where the model gives no classes, OptionError, NetworkError.
+    network's input. `fill`, `progress`: as in `probe`; a list of photos gives a list. Greedy search: the passes it
+    took are on the result. Raises PhotoError, TargetError where the model gives no classes, OptionError,
+    NetworkError.
     """
     whole("seed", seed, 0)
+    check_model(model)
+    sources, one = photos_of(photo)
+    results = [_evidence(model, source, fill, segments, seed, progress) for source in sources]
+    announce(warning for result in results for warning in result.warnings)
+    return results[0] if one else results
+
+
+def _evidence(
+    model: Model, photo: Any, fill: Any, segments: Any, seed: int, progress: Callable[[int], object] | None
+) -> Evidence:
     stage = staged(model, photo)
     pieces = _pieces(stage, segments)
     worlds = stage.worlds(stage.inside, fill, seed)
@@ -190,12 +202,10 @@ def evidence(
             ids = tuple(np.unique(pieces[least.mask.numpy() > 0]).tolist())
             return Part(mask, ids, share, pixels_of(least.picture), top)
 
-        result = Evidence(
+        return Evidence(
             stage, target, tuple(original), part(found.enough), part(found.needed), found.why, pieces,
             tuple(world.fill.name for world in worlds), found.passes + 1, seed, (*model.warnings, *net.warnings),
         )  # fmt: skip
-    announce(result.warnings)
-    return result
 
 
 def _pieces(stage: Stage, given: Any) -> NDArray[np.int64]:

@@ -62,9 +62,8 @@ def probe(
     softness(soft)
     asked = edits_of(edits)
     sources, one = photos_of(photo)
-    regions = [region] * len(sources) if one else _each(region, len(sources))
-    wanted = target_for(target, len(sources), model.labels)
-    targets = [None if wanted is None else of_image(wanted, i) for i in range(len(sources))]
+    regions = [region] if one else each_region(region, len(sources))
+    targets = each_target(target, len(sources), model)
     ask = _Ask(model, asked, fill, seed, controls, float(soft), progress)
     results = [ask.of(*each) for each in zip(sources, regions, targets, strict=True)]
     announce(warning for result in results for warning in result.warnings)
@@ -110,7 +109,13 @@ class _Ask:
             )
 
 
-def _each(region: Any, count: int) -> list[Any]:
+def each_target(target: Any, count: int, model: Model) -> list[Target | None]:
+    """A target for each of many photos; None is the predicted class. Raises TargetError."""
+    wanted = target_for(target, count, model.labels)
+    return [None if wanted is None else of_image(wanted, i) for i in range(count)]
+
+
+def each_region(region: Any, count: int) -> list[Any]:
     """A region for each of many photos. Raises OptionError."""
     if not isinstance(region, list | tuple) or all(isinstance(part, Number) for part in region):
         return [region] * count

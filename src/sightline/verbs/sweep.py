@@ -14,12 +14,15 @@ from sightline.core.errors import OptionError
 from sightline.core.heats import Warning
 from sightline.core.targets import Target
 from sightline.models.model import Model
+from sightline.photos.decode import photos_of
 from sightline.photos.regions import region_of
 from sightline.probes.sweep import Findings
 from sightline.probes.sweep import sweep as ask
 from sightline.render import shots
 from sightline.render.save import save_arrays, save_picture, suffix_of
 from sightline.verbs.attribute import announce
+from sightline.verbs.explain import check_model
+from sightline.verbs.probe import each_region, each_target
 from sightline.verbs.record import made
 from sightline.verbs.stage import Stage, pixels_of, softness, staged
 from sightline.verbs.words import describe
@@ -132,16 +135,36 @@ def sweep(
     *,
     soft: float = 0.0,
     progress: Callable[[int], object] | None = None,
-) -> Sweep:
+) -> Any:
     """The target's score with a region's object slid over the photo, at `steps` x `steps` places, scaled and turned.
 
     `region`, `target`, `soft`, `progress`: as in `probe`; `fill`: one, for what was behind the object; None:
-    "inpaint", or "blur" where the network's input is no picture. Raises
-    PhotoError, TargetError, OptionError, NetworkError.
+    "inpaint", or "blur" where the network's input is no picture. A list of photos gives a list. Raises PhotoError,
+    TargetError, OptionError, NetworkError.
     """
     whole("steps", steps, 2)
     whole("seed", seed, 0)
     softness(soft)
+    check_model(model)
+    sources, one = photos_of(photo)
+    regions = [region] if one else each_region(region, len(sources))
+    asked = zip(sources, regions, each_target(target, len(sources), model), strict=True)
+    results = [_sweep(model, *each, fill, steps, seed, soft, progress) for each in asked]
+    announce(warning for result in results for warning in result.warnings)
+    return results[0] if one else results
+
+
+def _sweep(
+    model: Model,
+    photo: Any,
+    region: Any,
+    target: Target | None,
+    fill: Any,
+    steps: int,
+    seed: int,
+    soft: float,
+    progress: Callable[[int], object] | None,
+) -> Sweep:
     stage, where = staged(model, photo), region_of(region)
     if fill is None:
         fill = "inpaint" if len(stage.pixels) in (1, 3) else "blur"
@@ -152,6 +175,4 @@ def sweep(
         found = ask(net, fixed, worlds[0], steps)
         warnings = (*model.warnings, *stage.doubts(where, worlds[0].mask), *net.warnings)
         mask, name = worlds[0].mask.numpy(), worlds[0].fill.name
-        result = Sweep(stage, str(where), mask, fixed, found, net.readout.score, name, seed, warnings)
-    announce(result.warnings)
-    return result
+        return Sweep(stage, str(where), mask, fixed, found, net.readout.score, name, seed, warnings)
