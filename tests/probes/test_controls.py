@@ -20,6 +20,7 @@ SIZE = (12, 16)
 GAIN = 1 / torch.tensor([0.1, 0.5, 1.0]).view(3, 1, 1)  # one over each channel's deviation
 ALL = 10**6
 some = settings(max_examples=25, deadline=None)
+unhurried = settings(deadline=None)
 boxes = st.tuples(st.integers(0, 10), st.integers(0, 7), st.integers(1, 6), st.integers(1, 5)).map(
     lambda box: (box[0], box[1], box[0] + box[2], box[1] + box[3])
 )
@@ -343,6 +344,7 @@ def test_a_removal_that_raises_the_score_is_no_evidence_that_the_region_matters(
     assert pr.effect["remove"].note == "The score does not fall."
 
 
+@unhurried
 @given(st.floats(-5, 5), st.lists(st.floats(-5, 5), max_size=30))
 def test_p_counts_the_effect_itself_and_is_never_zero(effect, several):
     p = randomization_p(effect, several)
@@ -384,6 +386,7 @@ def test_holm_by_a_textbooks_numbers(values, expected):
     assert holm(values) == pytest.approx(expected)
 
 
+@unhurried
 @given(st.lists(st.floats(1e-4, 1), max_size=12), st.randoms())
 def test_holm_is_its_literal_self_in_any_order(values, order):
     adjusted = holm(values)
@@ -394,6 +397,7 @@ def test_holm_is_its_literal_self_in_any_order(values, order):
     assert all(p <= q <= 1 for p, q in zip(values, adjusted, strict=True))
 
 
+@unhurried
 @given(st.lists(st.floats(1e-4, 1), min_size=1, max_size=8), st.floats(0.001, 0.5))
 def test_holm_rejects_what_stepping_down_rejects(values, level):
     rejected = set()

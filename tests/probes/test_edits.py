@@ -281,6 +281,14 @@ def test_shuffled_patches_of_a_box_are_the_same_pixels(count, seed, high, wide):
     assert torch.equal(after[:, mask == 0], before.pixels[:, mask == 0])
 
 
+def test_shuffled_patches_show_in_the_region_alone_and_come_from_all_of_its_box():
+    before = world(pixels_of(*SIZE), blob())
+    after = edits.ShufflePatches()(before).pixels
+    inside = before.mask > 0
+    assert torch.equal(after[:, ~inside], before.pixels[:, ~inside])
+    assert (after != before.pixels).any(0)[inside].float().mean() > 0.5
+
+
 @pytest.mark.parametrize("seed", [*range(6), 15, 102])  # which draw the order that changes nothing
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_shuffled_patches_are_whole_and_never_all_where_they_were(count, seed):

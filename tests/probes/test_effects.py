@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline.core.targets import Class, Function
@@ -15,6 +15,7 @@ from sightline.probes.effects import Effect, note, verdict
 from sightline.stats.multiplicity import randomization_p
 
 OWN, OTHER, THIRD = 3, 1, 2
+unhurried = settings(deadline=None)
 
 
 def where(n, apart=20, wanted=None, found=None, places=1000, tried=1000):
@@ -115,6 +116,7 @@ def test_every_case_has_a_verdict_or_a_reason():
 # Beside the controls ------------------------------------------------------------------------------------------------
 
 
+@unhurried
 @given(st.floats(-5, -0.1), st.lists(st.floats(-6, 6), min_size=1, max_size=120))
 def test_alike_is_one_control_in_five_or_a_typical_one_half_as_deep(change, controls):
     one = effect(change, controls)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import box_mask, model_of, photo_of, pixels_of, probed, two_classes, worlds
 
@@ -12,6 +12,7 @@ from sightline.probes.shares import MATTERS, Shares
 SIZE, BOX = (12, 16), (2, 2, 8, 9)
 INSIDE = box_mask(SIZE, BOX)
 scores = st.floats(-10, 10)
+unhurried = settings(deadline=None)
 
 
 def shapley(value):
@@ -28,6 +29,7 @@ def told(both, region_only, rest_only, neither):
     return Shares(both, region_only, rest_only, neither)
 
 
+@unhurried
 @given(scores, scores, scores, scores)
 def test_the_two_parts_are_shapleys_values_and_add_up(both, region_only, rest_only, neither):
     worlds = {frozenset(): neither, frozenset({"region"}): region_only, frozenset({"rest"}): rest_only}
