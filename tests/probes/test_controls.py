@@ -154,6 +154,8 @@ def test_a_probe_matches_at_the_networks_own_input():
     matched, places = literal(worlds(pixels, box_mask(SIZE, box)), hidden)
     assert set(where.shifts) == matched
     assert (where.found, where.places) == (len(matched), len(places))
+    these = worlds(pixels, box_mask(SIZE, box))
+    assert where.stake == pytest.approx(literal_stake(these, hidden, box_mask(SIZE, box), GAIN), rel=1e-5)
 
 
 def test_another_photo_behind_is_compared_by_what_it_would_change():

@@ -362,6 +362,21 @@ def test_a_multilabel_model_has_a_probability_for_each_label():
     assert after == pytest.approx(1 / (1 + math.exp(-pr.worlds["keep"].score)), abs=1e-5)
 
 
+def test_of_several_labels_the_answer_is_whether_the_one_asked_about_is_given():
+    """Each label has its own yes and no: the region's stays no matter how much higher another one is."""
+
+    def scores(images):
+        region, rest = lit(images, INSIDE), lit(images, 1 - INSIDE)
+        return torch.stack([4 * region - 2, 9 * rest - 1], 1)
+
+    model = model_of(scores, SIZE, output="multilabel", labels=["region", "rest"])
+    for label, verdict in (("region", "region"), ("rest", "rest")):
+        pr = probed(model, PHOTO, BOX, fill="black", target=label)
+        assert (pr.verdict, pr.effect["remove"].holds) == (verdict, (label == "rest",))
+    dark = probed(model, 0.1 * PHOTO, BOX, fill="black", target="region")
+    assert (dark.verdict, dark.why) == ("undecided", "the class asked about is not the model's answer")
+
+
 def test_a_softmax_at_the_end_is_looked_behind():
     plain, squashed = (
         probed(wrapped(), PHOTO, BOX, target=1),
@@ -476,6 +491,18 @@ def test_what_a_crop_cuts_off_of_the_region_is_said():
         sl.probe(model, photo, (0, 0, 10, 10))
 
 
+def test_a_region_that_is_next_to_nothing_on_the_input_is_said():
+    model, photo = wrapped(), photo_of(pixels_of(240, 320))
+    with pytest.warns(
+        sl.SightlineWarning, match="so small or soft on the network's input that its pixels are edited to"
+    ):
+        pr = sl.probe(model, photo, (100, 100, 104, 104), controls=0)
+    assert [one.code for one in pr.warnings] == ["region-faint"]
+    assert pr.mask.max() < 0.5
+    with pytest.raises(OptionError, match="smaller than a pixel of the network's input, which is 32 x 24"):
+        sl.probe(model, photo_of(pixels_of(2400, 3200)), (100, 100, 101, 101))
+
+
 def test_a_region_of_no_photo_is_refused():
     with pytest.raises(OptionError, match="covers nothing of the photo, which is 32 pixels wide and 24 high"):
         sl.probe(wrapped(), PHOTO, (40, 0, 50, 10))
@@ -553,6 +580,7 @@ def test_many_photos_are_probed_as_each_alone():
     assert isinstance(many, list)
     for one, photo, box, target in zip(many, photos, boxes, (1, 3, 1), strict=True):
         assert same(one, probed(model, photo, box, target=target, **options))
+    assert same(probed(model, photos, tuple(boxes), target=[1, 3, 1], **options)[2], many[2])
     shared = probed(model, np.stack(photos), BOX, **options)
     assert [one.region for one in shared] == [f"box {BOX}"] * 3
     assert same(shared[2], probed(model, photos[2], BOX, **options))
@@ -650,6 +678,8 @@ def test_the_pictures_are_what_the_network_saw():
     assert (pr.worlds["remove"].picture[inside] == 0).all()
     assert (pr.worlds["keep"].picture[~inside] == 0).all()
     assert np.abs(pr.worlds["keep"].picture[inside] - plain[inside]).max() <= 1
+    assert (pr.worlds["nothing"].picture == 0).all()
+    assert pr.worlds["nothing"].score == pr.shares.neither
 
 
 # What is refused ----------------------------------------------------------------------------------------------------
