@@ -204,7 +204,7 @@ def _evidence(
 
         return Evidence(
             stage, target, tuple(original), part(found.enough), part(found.needed), found.why, pieces,
-            tuple(world.fill.name for world in worlds), found.passes + 1, seed, (*model.warnings, *net.warnings),
+            tuple(world.fill.name for world in worlds), found.passes + 2, seed, (*model.warnings, *net.warnings),
         )  # fmt: skip
 
 
