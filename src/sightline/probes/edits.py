@@ -11,9 +11,9 @@ from torch import Tensor
 from sightline.core.blur import gaussian
 from sightline.core.checks import number, whole
 from sightline.core.errors import OptionError
+from sightline.photos.pixels import LUMA
 from sightline.probes.world import World
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 _BLUR = 0.03  # of the input's shorter side: detail goes, shape and colour stay
 
 
@@ -33,8 +33,10 @@ class Edit(Protocol):
         return False
 
     def __call__(self, world: World) -> World:
-        """The world after the edit; its mask goes with the object."""
-        ...
+        """The world after the edit; its mask goes with the object. Unless told otherwise the region `becomes`."""
+        other = self.becomes(world)
+        assert other is not None
+        return replace(world, pixels=world.blend(other, world.mask))
 
     def becomes(self, world: World) -> Tensor | None:
         """What the region becomes (C, h, w), where that is the same wherever the region lies; None otherwise."""
@@ -133,9 +135,6 @@ class Blur(Edit):
     def __post_init__(self) -> None:
         _ = self.sigma is None or number("sigma", self.sigma, above=0)
 
-    def __call__(self, world: World) -> World:
-        return replace(world, pixels=world.blend(self.becomes(world), world.mask))
-
     def becomes(self, world: World) -> Tensor:
         usual = _BLUR * min(world.pixels.shape[1:])
         sigmas = [usual if self.sigma is None else self.sigma * scale for scale in world.scale]
@@ -148,9 +147,6 @@ class Blur(Edit):
 @dataclass(frozen=True)
 class Grey(Edit):
     """The region loses its colour and keeps its light (ITU-R 601)."""
-
-    def __call__(self, world: World) -> World:
-        return replace(world, pixels=world.blend(self.becomes(world), world.mask))
 
     def becomes(self, world: World) -> Tensor:
         return _light(world.pixels).expand_as(world.pixels)
@@ -175,9 +171,6 @@ class Recolour(Edit):
         if not isinstance(given, list | tuple) or len(given) != 3 or not all(_is_share(part) for part in given):
             raise OptionError(f"colour={given!r}; give red, green and blue, each from 0 to 1.")
         object.__setattr__(self, "colour", tuple(given))
-
-    def __call__(self, world: World) -> World:
-        return replace(world, pixels=world.blend(self.becomes(world), world.mask))
 
     def becomes(self, world: World) -> Tensor:
         if len(world.pixels) != 3:
@@ -234,7 +227,7 @@ def _light(pixels: Tensor) -> Tensor:
     """(1, h, w): how light each pixel is."""
     if len(pixels) != 3:
         return pixels.mean(0, keepdim=True)
-    return (torch.tensor(_LUMA).view(3, 1, 1).to(pixels) * pixels).sum(0, keepdim=True)
+    return (torch.tensor(LUMA).view(3, 1, 1).to(pixels) * pixels).sum(0, keepdim=True)
 
 
 def _coloured(light: Tensor, colour: Tensor) -> Tensor:

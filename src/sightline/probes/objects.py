@@ -66,9 +66,7 @@ class Scale(Edit):
         return True
 
     def __call__(self, world: World) -> World:
-        if not bool(world.mask.any()):
-            return world
-        return world.carried(torch.eye(2) * self._factor, world.middle(), self._factor)
+        return world.carried(torch.eye(2) * self._factor, shrinks=self._factor)
 
     def __str__(self) -> str:
         return "scale" if self.factor is None else f"scale({self.factor:g})"
@@ -88,11 +86,9 @@ class Rotate(Edit):
         return True
 
     def __call__(self, world: World) -> World:
-        if not bool(world.mask.any()):
-            return world
         angle = math.radians(180 if self.degrees is None else self.degrees)
         cos, sin = math.cos(angle), math.sin(angle)
-        return world.carried(torch.tensor([[cos, sin], [-sin, cos]]), world.middle())  # y points down
+        return world.carried(torch.tensor([[cos, sin], [-sin, cos]]))  # y points down
 
     def __str__(self) -> str:
         return "rotate" if self.degrees is None else f"rotate({self.degrees:g})"

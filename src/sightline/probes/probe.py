@@ -52,10 +52,10 @@ def probe(
         dice = torch.Generator().manual_seed(seed)  # its own: an edit's controls do not turn on the other edits
         return controls(shown_in(edit, worlds), edit, gain, count, grounds, dice) if count else NONE
 
-    alike = cache(
-        lambda _: place(Remove())
-    )  # what is at stake where a shape is hidden and where it is kept is the same
-    sites = {n: alike(0) if isinstance(edit, Remove | Keep) else place(edit) for n, edit in edits.items()}
+    hidden = cache(
+        lambda: place(Remove())
+    )  # what is at stake is the same where a shape is hidden and where it is kept
+    sites = {n: hidden() if isinstance(edit, Remove | Keep) else place(edit) for n, edit in edits.items()}
     wanted = {"original": Untouched(), "nothing": Nothing(), "remove": Remove(), "keep": Keep()} | dict(edits)
     main = [jobs_of(edit, worlds) for edit in wanted.values()]
     beside = [jobs_of(edit, worlds, sites[name].shifts) for name, edit in edits.items()]

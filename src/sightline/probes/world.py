@@ -51,8 +51,10 @@ class World:
         rows, columns = (self.mask.amax(axis).nonzero()[:, 0] for axis in (1, 0))
         return float(rows[0] + rows[-1] + 1) / 2, float(columns[0] + columns[-1] + 1) / 2
 
-    def carried(self, turn: Tensor, to: Spot, shrinks: float = 1.0, onto: Tensor | None = None) -> World:
-        """The object lifted out, what was behind it filled, and put down with its middle at `to`.
+    def carried(
+        self, turn: Tensor, to: Spot | None = None, shrinks: float = 1.0, onto: Tensor | None = None
+    ) -> World:
+        """The object lifted out, what was behind it filled, and put down with its middle at `to`; None: where it was.
 
         `turn` (2, 2) maps offsets (x, y) from its middle, in pixels of the photo, to those after; `shrinks` below 1
         smooths it first, lest it alias. `onto` (C, h, w): where it is put down instead of where it was.
@@ -63,7 +65,7 @@ class World:
         if shrinks < 1:
             sigma = min(0.5 * (1 / shrinks - 1), float(max(self.mask.shape)))
             paint = gaussian(paint, [sigma, sigma])
-        put = _warped(paint, self._on_input(turn), self.middle(), to)
+        put = _warped(paint, self._on_input(turn), self.middle(), to or self.middle())
         there = (put[-1] > FAINT) * self.inside
         cover = put[-1] * there
         around = self._around(cover) if onto is None else onto * (1 - cover)
