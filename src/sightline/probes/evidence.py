@@ -20,17 +20,11 @@ Margins = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Least:
-    """A smallest set of segments found: `mask` (h, w), `count` of them, and the best class `becomes` with it."""
+    """A smallest set of segments found: `mask` (h, w), and the world that shows it or lacks it, with its scores."""
 
     mask: Tensor
-    count: int
     scores: Tensor
     picture: Tensor
-
-    @property
-    def becomes(self) -> int:
-        """The best class of the scores."""
-        return int(self.scores.argmax())
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +89,7 @@ class _Asked:
     def least(self, found: Tensor, shown: Tensor) -> Least:
         """A set (k,) with what the model answers when only those `shown` (k,) are."""
         picture = _Shown(self._part(shown))(self._worlds[0]).pixels
-        return Least(self._part(found), int(found.sum()), self._scores(shown[None])[0], picture)
+        return Least(self._part(found), self._scores(shown[None])[0], picture)
 
     def _part(self, chosen: Tensor) -> Tensor:
         return chosen[self._segments].to(self._worlds[0].mask)

@@ -24,13 +24,12 @@ from sightline.stats.multiplicity import holm, randomization_p
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """All that was found about one photo; `passes` is how many worlds went through the network."""
+    """All that was found about one photo; `passes` is how many worlds went through the network.
 
-    original: Answer
-    removed: Answer
-    kept: Answer
-    nothing: Answer
-    edited: Mapping[str, Answer]
+    `answers`: by edit, and to the four worlds of the shares: "original", "nothing", "remove" and "keep".
+    """
+
+    answers: Mapping[str, Answer]
     effects: Mapping[str, Effect]
     shares: Shares
     verdict: Verdict
@@ -72,13 +71,11 @@ def probe(
     called = isinstance(target, Class) and target.index in nothing.told.tops
     shares = Shares(original.value, answers["keep"].value, answers["remove"].value, nothing.value, called)
     effects = _adjusted(effects)
-    worlds_of = original, answers["remove"], answers["keep"], nothing
     return Findings(
-        *worlds_of,
-        {name: answers[name] for name in edits},
+        answers,
         effects,
         shares,
-        *verdict(target, *worlds_of, effects.get("remove")),
+        *verdict(target, original, answers["remove"], answers["keep"], nothing, effects.get("remove")),
         sum(map(len, main + beside)),
     )
 

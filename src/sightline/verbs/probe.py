@@ -137,9 +137,7 @@ def _worlds(stage: Stage, net: Net, target: Target, found: Findings) -> dict[str
             asked = Prediction(target.index, stage.model.label(target.index), chance, answer.value)
         return World(answer.picture, top, answer.value, asked)
 
-    known = {"original": found.original, "nothing": found.nothing, "remove": found.removed, "keep": found.kept}
-    known |= dict(found.edited)
-    return {name: world(answer) for name, answer in known.items()}
+    return {name: world(answer) for name, answer in found.answers.items()}
 
 
 def _mapper(net: Net, stage: Stage) -> str | None:
