@@ -11,6 +11,7 @@ from torch.nn import functional as F
 import sightline as sl
 from sightline.demo.scenes import draw
 from sightline.models.demonet import DemoNet
+from sightline.network.pairs import Readers
 from sightline.targets import Unit
 
 SIZE = (16, 24)
@@ -358,3 +359,10 @@ def test_a_hook_on_a_block_in_front_of_the_norm_sees_what_it_always_saw():
     plain = seen[-1]
     sl.attribute(model, pictures(), 1, "saliency")
     assert torch.allclose(seen[-1], plain, atol=1e-5)
+
+
+def test_a_tensor_that_is_gone_hands_its_readers_to_no_other():
+    with Readers() as readers:
+        for _ in range(100):
+            torch.ones(3).neg()  # gone at once: the next may get its id
+    assert sorted(readers.count.values()) == [1] * 100

@@ -78,13 +78,16 @@ class Readers(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.count: Counter[int] = Counter()
+        self._held: list[Tensor] = []  # an id is given anew once its tensor is gone, and would count for both
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") not in self._ASKING:
             given = [*args, *kwargs.values()]
             parts = [part for one in given for part in (one if isinstance(one, list | tuple) else (one,))]
-            self.count.update(id(part) for part in parts if isinstance(part, Tensor))
+            read = [part for part in parts if isinstance(part, Tensor)]
+            self._held += read
+            self.count.update(map(id, read))
         return func(*args, **kwargs)
 
 
