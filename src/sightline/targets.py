@@ -1,5 +1,19 @@
-"""What can be explained: `sl.targets.Class(281)`, `sl.targets.Contrast(281, 285)`, ...; they add and scale."""
+"""What can be explained and climbed: `sl.targets.Class(281)`, `Unit("layer4", 7)`, ...; they add and scale."""
 
-from sightline.core.targets import Class, Contrast, Function, Output, Region, Similar, Target, Unit
+from sightline.core.activations import (
+    Alignment,
+    CosineDirection,
+    Direction,
+    Diversity,
+    Layer,
+    Match,
+    Unit,
+    interpolated,
+)  # fmt: skip
+from sightline.core.penalties import Norm, TotalVariation
+from sightline.core.targets import Class, Contrast, Function, Output, PerImage, Region, Similar, Target
 
-__all__ = ["Class", "Contrast", "Function", "Output", "Region", "Similar", "Target", "Unit"]
+__all__ = [
+    "Alignment", "Class", "Contrast", "CosineDirection", "Direction", "Diversity", "Function", "Layer", "Match",
+    "Norm", "Output", "PerImage", "Region", "Similar", "Target", "TotalVariation", "Unit", "interpolated",
+]  # fmt: skip

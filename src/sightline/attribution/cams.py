@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 from sightline.attribution.contributions import Contribution, grad_cam, grad_cam_pp, principal
 from sightline.attribution.gradients import saliency
+from sightline.core.activations import Unit
 from sightline.core.checks import number, whole
 from sightline.core.errors import LayerError, MethodError, OptionError
 from sightline.core.heats import Heat, Seen, Warning
-from sightline.core.targets import Class, Classes, PerImage, Sum, Target, Unit, targets_of
+from sightline.core.targets import Class, Classes, PerImage, Sum, Target, targets_of
 from sightline.network.net import Net, passes
 from sightline.network.reading import Reading
 from sightline.network.rules import rule_of
@@ -235,7 +236,7 @@ def _set_apart(net: Net, images: Tensor, target: Target, gamma: float, reference
     whole("references", references, 1)
     scores = net.scores(images)
     if not target.layers:
-        target.read(Seen(scores, {}, torch.arange(len(images))))  # refuses what does not exist
+        target.read(Seen(scores, {}, torch.arange(len(images)), images))  # refuses what does not exist
     if isinstance(target, Class):
         target = Classes((target.index,) * len(images))
     if not isinstance(target, Classes) or scores.ndim != 2 or scores.shape[1] < 2:

@@ -99,9 +99,11 @@ class Seen:
     """What one pass of the network showed to a target.
 
     `scores`: (N, K, ...) what the network answers, before a final softmax. `layers`: what each layer that the
-    target reads put out, (N, C, *spatial). `rows`: (N,) which image of the original batch each row shows.
+    target reads put out, (N, C, *spatial). `rows`: (N,) which image of the original batch each row shows. `images`:
+    (N, C, *spatial) what the network was shown, in its own units.
     """
 
     scores: Tensor
     layers: Mapping[str, Tensor]
     rows: Tensor
+    images: Tensor

@@ -40,6 +40,11 @@ class Target(Protocol):
         """Whether the gradient is the score's own, so that a path of gradients adds up to its change."""
         return True
 
+    @property
+    def joint(self) -> bool:
+        """Whether an image's score depends on the other images of the batch."""
+        return False
+
     def __add__(self, other: Target) -> Target:
         if not isinstance(other, Target):
             return NotImplemented
@@ -101,6 +106,10 @@ class Sum(Target):
     def additive(self) -> bool:
         return all(part.additive for _, part in self.parts)
 
+    @property
+    def joint(self) -> bool:
+        return any(part.joint for _, part in self.parts)
+
 
 @dataclass(frozen=True)
 class Class(Target):
@@ -109,7 +118,7 @@ class Class(Target):
     index: int
 
     def read(self, seen: Seen) -> Tensor:
-        return _flat(seen.scores, self)[:, _index(self.index, seen.scores.shape[1], "class")]
+        return _flat(seen.scores, self)[:, index_in(self.index, seen.scores.shape[1], "class")]
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,7 @@ class Classes(Target):
     def read(self, seen: Seen) -> Tensor:
         scores = _flat(seen.scores, self)
         _covers(len(self.indices), seen.rows)
-        wanted = torch.tensor([_index(i, scores.shape[1], "class") for i in self.indices])
+        wanted = torch.tensor([index_in(i, scores.shape[1], "class") for i in self.indices])
         return scores.gather(1, wanted[seen.rows].to(scores.device)[:, None])[:, 0]
 
 
@@ -152,31 +161,6 @@ class Contrast(Target):
 
 
 @dataclass(frozen=True)
-class Unit(Target):
-    """A layer's `channel`: its mean over all positions, or its value `at` one position (y, x) of the layer."""
-
-    layer: str
-    channel: int
-    at: tuple[int, ...] | None = None
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        return (self.layer,)
-
-    def read(self, seen: Seen) -> Tensor:
-        acts = seen.layers[self.layer]
-        unit = acts[:, _index(self.channel, acts.shape[1], f"channel of {self.layer!r}")]
-        if self.at is None:
-            return unit.flatten(1).mean(1) if unit.ndim > 1 else unit
-        if len(self.at) != unit.ndim - 1:
-            raise TargetError(f"at={self.at} does not fit {self.layer!r}, whose map is {tuple(unit.shape[1:])}.")
-        place = tuple(_index(i, n, "position") for i, n in zip(self.at, unit.shape[1:], strict=True))
-        for i in reversed(place):
-            unit = unit[..., i]
-        return unit
-
-
-@dataclass(frozen=True)
 class Output(Target):
     """A regression output: what would make it `increase` or `decrease`, or what can change and `keep` it.
 
@@ -193,7 +177,7 @@ class Output(Target):
 
     def read(self, seen: Seen) -> Tensor:
         scores = _flat(seen.scores, self)
-        value = scores[:, _index(self.index, scores.shape[1], "output")]
+        value = scores[:, index_in(self.index, scores.shape[1], "output")]
         return -value if self.direction == "decrease" else value
 
     def turn(self, gradient: Tensor) -> Tensor:
@@ -229,7 +213,7 @@ class Region(Target):
             raise TargetError(
                 f"Region needs a dense output (N, K, h, w); this network gives {tuple(scores.shape)}. Use Class."
             )
-        plane = scores[:, _index(self.index, scores.shape[1], "class")]
+        plane = scores[:, index_in(self.index, scores.shape[1], "class")]
         mask = torch.as_tensor(self.mask).to(plane)
         if mask.ndim != plane.ndim - 1 or mask.ndim not in _POOL:
             raise TargetError(f"a mask of shape {tuple(mask.shape)} does not fit {tuple(plane.shape[1:])}.")
@@ -280,6 +264,10 @@ class PerImage(Target):
 
     targets: tuple[Target, ...]
 
+    def __post_init__(self) -> None:
+        if any(target.joint for target in self.targets):
+            raise TargetError("a target that compares images cannot be one image's own; add it to PerImage((...)).")
+
     @property
     def layers(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for target in self.targets for name in target.layers))
@@ -290,7 +278,7 @@ class PerImage(Target):
         for image in dict.fromkeys(seen.rows.tolist()):
             mine = (seen.rows == image).nonzero()[:, 0].to(seen.scores.device)
             layers = {name: acts[mine] for name, acts in seen.layers.items()}
-            part = Seen(seen.scores[mine], layers, seen.rows[seen.rows == image])
+            part = Seen(seen.scores[mine], layers, seen.rows[seen.rows == image], seen.images[mine])
             score = score.index_put((mine,), self.targets[image].read(part).to(score))
         return score
 
@@ -320,7 +308,8 @@ def _flat(scores: Tensor, target: Target) -> Tensor:
     return scores
 
 
-def _index(index: int, count: int, what: str) -> int:
+def index_in(index: int, count: int, what: str) -> int:
+    """`index` as one of `count`. Raises TargetError, saying `what` it is."""
     try:
         number = operator.index(index)
     except TypeError:

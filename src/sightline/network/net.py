@@ -69,9 +69,10 @@ class Net:
 
         def run(part: slice) -> tuple[Tensor, Tensor]:
             with torch.no_grad(), self.packing.hidden(layers), record(layers) as seen:
-                scores = finite(self._answer(self._ready(make(part)), seen), "scores", self.module)
+                images = self._ready(make(part))
+                scores = finite(self._answer(images.clone(), seen), "scores", self.module)
                 maps = {name: plain(calls[-1], layouts[name]) for name, calls in seen.items() if calls}
-                return one_each(target.read(Seen(scores, maps, rows[part])), target, len(scores)), scores
+                return one_each(target.read(Seen(scores, maps, rows[part], images)), target, len(scores)), scores
 
         return self._in_chunks(count, run)
 

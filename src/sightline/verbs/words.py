@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sightline.core.targets import Class, Contrast, Function, Output, Region, Similar, Sum, Target, Unit
+from sightline.core.activations import Alignment, CosineDirection, Direction, Diversity, Layer, Match, Unit
+from sightline.core.penalties import Norm, TotalVariation
+from sightline.core.targets import Class, Contrast, Function, Output, Region, Similar, Sum, Target
 
 
 def describe(target: Target, labels: tuple[str, ...] | None) -> str:
@@ -19,8 +21,6 @@ def describe(target: Target, labels: tuple[str, ...] | None) -> str:
         case Sum(parts):
             words = [f"{_factor(weight)}{describe(part, labels)}" for weight, part in parts]
             return " ".join(words).removeprefix("+ ")
-        case Unit(layer, channel, at):
-            return f"channel {channel} of {layer}" + (f" at {at}" if at else "")
         case Output(index, direction):
             return f"what would {direction} {labels[index] if labels else f'output {index}'}"
         case Region(_, index):
@@ -29,6 +29,26 @@ def describe(target: Target, labels: tuple[str, ...] | None) -> str:
             return "likeness to an embedding"
         case Function(function):
             return str(getattr(function, "__name__", "a function of the scores")).replace("<lambda>", "a function")
+    return _inside(target)
+
+
+def _inside(target: Target) -> str:
+    """A target that no class is named in, in words."""
+    match target:
+        case Unit(layer, channel, at):
+            return f"channel {channel} of {layer}" + (f" at {at}" if at else "")
+        case Layer(layer):
+            return f"all of {layer}"
+        case Direction(layer) | CosineDirection(layer):
+            return f"a direction of {layer}"
+        case Match(layer):
+            return f"likeness in {layer}"
+        case Norm(p):
+            return f"L{p:g} norm"
+        case TotalVariation():
+            return "total variation"
+        case Diversity(layer) | Alignment(layer):
+            return f"{type(target).__name__.lower()} in {layer}"
     return str(target)
 
 
