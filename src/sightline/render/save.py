@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sightline.core.errors import SaveError
 from sightline.render.panel import Panel
+from sightline.render.tiles import Wall
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,3 +90,17 @@ def save_page(path: str | os.PathLike[str], panels: Sequence[Panel], provenance:
     from sightline.render.page import explanation_page
 
     write(path, explanation_page(panels, provenance, style).encode())
+
+
+def save_wall(path: str | os.PathLike[str], wall: Wall, provenance: Any, arrays: dict[str, NDArray[Any]]) -> None:
+    """Write a wall as .png, .jpg, .svg or .html, or the arrays behind it and their provenance as .npz."""
+    suffix = suffix_of(path)
+    if suffix == ".npz":
+        return save_arrays(path, arrays, provenance)
+    if suffix == ".html":
+        from sightline.render.page import wall_page
+
+        return write(path, wall_page(wall, provenance).encode())
+    from sightline.render.wall import wall_figure
+
+    return save_picture(path, wall_figure(wall))
