@@ -19,17 +19,20 @@ LAYERS = {
     "models": {"core", "photos", "network"},
     "attribution": {"core", "stats", "photos", "network"},
     "probes": {"core", "stats", "photos", "network"},
+    "features": {"core", "stats", "photos", "network"},
     "render": {"core", "photos"},
-    "verbs": {"core", "stats", "photos", "network", "models", "attribution", "probes", "render"},
-    "demo": {"core", "stats", "photos", "network", "models", "attribution", "probes", "render", "verbs"},
-    "app": {"core", "stats", "photos", "network", "models", "attribution", "probes", "render", "verbs", "demo"},
-}
+    "verbs": {"core", "stats", "photos", "network", "models", "attribution", "features", "probes", "render"},
+    "demo": {"core", "stats", "photos", "network", "models", "attribution", "features", "probes", "render", "verbs"},
+    "app": {
+        "core", "stats", "photos", "network", "models", "attribution", "features", "probes", "render", "verbs", "demo",
+    },
+}  # fmt: skip
 PUBLIC = {
-    "Comparison", "Effect", "Evidence", "Explanation", "Heat", "LayerError", "Method", "MethodError", "Model",
-    "ModelError", "NetworkError", "OptionError", "Photo", "PhotoError", "Prediction", "Probe", "SaveError",
-    "Shares", "SightlineError", "SightlineWarning", "Sweep", "TargetError", "Warning", "__version__", "attribute",
-    "edits", "evidence", "explain", "grid", "load", "methods", "open_photo", "predict", "probe", "regions",
-    "sweep", "targets", "wrap",
+    "Comparison", "Effect", "Evidence", "Explanation", "Filters", "Heat", "LayerError", "Method", "MethodError",
+    "Model", "ModelError", "NetworkError", "OptionError", "Photo", "PhotoError", "Prediction", "Probe", "Responses",
+    "SaveError", "Shares", "SightlineError", "SightlineWarning", "Sweep", "TargetError", "Warning", "__version__",
+    "attribute", "edits", "evidence", "explain", "filters", "grid", "load", "methods", "open_photo", "predict",
+    "probe", "regions", "responses", "sweep", "targets", "wrap",
 }  # fmt: skip
 
 

@@ -42,8 +42,12 @@ if TYPE_CHECKING:
     from sightline.verbs.explanation import Comparison as Comparison
     from sightline.verbs.explanation import Explanation as Explanation
     from sightline.verbs.explanation import grid as grid
+    from sightline.verbs.filters import Filters as Filters
+    from sightline.verbs.filters import filters as filters
     from sightline.verbs.probe import probe as probe
     from sightline.verbs.probed import Probe as Probe
+    from sightline.verbs.responses import Responses as Responses
+    from sightline.verbs.responses import responses as responses
     from sightline.verbs.sweep import Sweep as Sweep
     from sightline.verbs.sweep import sweep as sweep
 
@@ -63,8 +67,10 @@ _ROOMS = {
     "verbs.evidence": ("Evidence", "evidence"),
     "verbs.explain": ("explain", "predict"),
     "verbs.explanation": ("Comparison", "Explanation", "grid"),
+    "verbs.filters": ("Filters", "filters"),
     "verbs.probe": ("probe",),
     "verbs.probed": ("Probe",),
+    "verbs.responses": ("Responses", "responses"),
     "verbs.sweep": ("Sweep", "sweep"),
 }  # fmt: skip
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}

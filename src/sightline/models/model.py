@@ -70,12 +70,12 @@ class Model:
 
     def layers(self) -> tuple[str, ...]:
         """Names of the layers that can be looked into, in the order in which they finish, the deepest last."""
-        return self._traced().names()
+        return self.traced().names()
 
     @property
     def default_layer(self) -> str:
         """The layer that layer methods read when none is named. Raises LayerError where there is none."""
-        return self.layer or self._traced().default()
+        return self.layer or self.traced().default()
 
     @property
     def readout(self) -> Readout:
@@ -130,7 +130,8 @@ class Model:
         noise = torch.rand(self.channels, *self.input_size, generator=torch.Generator().manual_seed(0))
         return self.normalize(noise)[None].to(self.device)
 
-    def _traced(self) -> Trace:
+    def traced(self) -> Trace:
+        """What happens inside the network for an image of its input's size; found out once."""
         sample = self._sample()
         with self.lend(sample) as net:
             return net.trace(sample)

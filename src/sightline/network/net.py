@@ -76,6 +76,24 @@ class Net:
 
         return self._in_chunks(count, run)
 
+    def outputs(self, images: Tensor, name: str) -> tuple[Tensor, int]:
+        """What layer `name` puts out for images (N, C, *spatial), and how often it runs; its last run counts.
+
+        (N, C, *grid) where it holds a map of them, else as it is; without a gradient. Raises LayerError where it
+        does not run, or puts out no numbers.
+        """
+        layers, layout = {name: self.layer(name)}, self.layout(images, name)
+
+        def run(part: slice) -> tuple[Tensor, int]:
+            with torch.no_grad(), self.packing.hidden(layers), record(layers) as seen:
+                self._answer(self._ready(images[part]).clone(), seen)
+            if not seen[name]:
+                raise LayerError(f"layer {name!r} did not run, or puts out no numbers.")
+            return plain(seen[name][-1].detach(), layout), len(seen[name])
+
+        parts = list(self._in_chunks(len(images), run))
+        return torch.cat([put_out for put_out, _ in parts]), parts[0][1]
+
     def _answer(self, images: Tensor, seen: Mapping[str, list[Tensor]] | None = None) -> Tensor:
         """The scores. A readout that the network has outgrown is found out anew, and so are weights folded in vain.
 

@@ -11,7 +11,7 @@ from typing import Any
 from sightline.core.heats import Prediction, Warning
 from sightline.render.panel import Panel
 from sightline.render.shots import Strip
-from sightline.render.tiles import Wall
+from sightline.render.tiles import Bars, Wall
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1f2937; --soft: #6b7280; --line: #e5e7eb; --mark: #c2410c; --doubt: #92400e; }
@@ -152,15 +152,15 @@ def strip_page(strip: Strip, provenance: Any) -> str:
     return page(f"{strip.photo}: what if?", parts)
 
 
-def wall_page(wall: Wall, provenance: Any) -> str:
+def wall_page(wall: Wall | Bars, provenance: Any) -> str:
     """A wall of small pictures: its title, warnings, the pictures, and what is needed to make them again."""
-    from sightline.render.wall import wall_figure
+    from sightline.render.wall import figure_of
 
     parts = [
         heading(wall.title, 1),
         *([paragraph(wall.about, "lead")] if wall.about else []),
         doubts(wall.warnings),
-        image(wall_figure(wall)._repr_png_(), wall.title, wall.footer),
+        image(figure_of(wall)._repr_png_(), wall.title, wall.footer),
         _how(provenance),
     ]
     return page(wall.title, parts)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sightline.core.errors import SaveError
 from sightline.render.panel import Panel
-from sightline.render.tiles import Wall
+from sightline.render.tiles import Bars, Wall
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,7 +92,9 @@ def save_page(path: str | os.PathLike[str], panels: Sequence[Panel], provenance:
     write(path, explanation_page(panels, provenance, style).encode())
 
 
-def save_wall(path: str | os.PathLike[str], wall: Wall, provenance: Any, arrays: dict[str, NDArray[Any]]) -> None:
+def save_wall(
+    path: str | os.PathLike[str], wall: Wall | Bars, provenance: Any, arrays: dict[str, NDArray[Any]]
+) -> None:
     """Write a wall as .png, .jpg, .svg or .html, or the arrays behind it and their provenance as .npz."""
     suffix = suffix_of(path)
     if suffix == ".npz":
@@ -101,6 +103,6 @@ def save_wall(path: str | os.PathLike[str], wall: Wall, provenance: Any, arrays:
         from sightline.render.page import wall_page
 
         return write(path, wall_page(wall, provenance).encode())
-    from sightline.render.wall import wall_figure
+    from sightline.render.wall import figure_of
 
-    return save_picture(path, wall_figure(wall))
+    return save_picture(path, figure_of(wall))

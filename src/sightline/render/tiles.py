@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sightline.core.heats import Warning
 
 Pixels = NDArray[np.uint8]
+_PALE = 0.65  # of what is not known is white
 _NEARLY_ALL = 0.995  # of the values lie within a scale, lest single ones hide the rest
 
 
@@ -41,22 +42,27 @@ class Scale:
     unit: str
     beyond: Literal["neither", "min", "max", "both"] = "neither"
 
-    def paint(self, values: Any) -> Pixels:
-        """A raw map (h, w) in these colours: (h, w, 3) uint8, or (h, w, 4), clear where it is NaN."""
+    def paint(self, values: Any, behind: Pixels | None = None) -> Pixels:
+        """A raw map (h, w) in these colours: (h, w, 3) uint8; where it is NaN, a picture (h, w, 3) `behind` it, pale.
+
+        Without one it is clear there, (h, w, 4).
+        """
         from matplotlib import colormaps
 
         raw = np.asarray(values, np.float64)
         known = np.isfinite(raw)
         share = (np.where(known, raw, self.low) - self.low) / ((self.high - self.low) or 1.0)
         painted = np.asarray(colormaps[self.colours](share.clip(0, 1), bytes=True), np.uint8)
-        if known.all():
+        if behind is not None:
+            painted[~known, :3] = (_PALE * 255 + (1 - _PALE) * behind.mean(2, keepdims=True))[~known]
+        if behind is not None or known.all():
             return painted[..., :3]
         painted[~known] = 0
         return painted
 
-    def tile(self, values: Any, caption: str = "", small: str = "") -> Tile:
-        """A tile of a raw map (h, w)."""
-        return Tile(self.paint(values), caption, small)
+    def tile(self, values: Any, caption: str = "", small: str = "", behind: Pixels | None = None) -> Tile:
+        """A tile of a raw map (h, w), painted as `paint` does."""
+        return Tile(self.paint(values, behind), caption, small)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +90,24 @@ class Wall:
     about: str = ""
 
 
-def scale_for(values: Any, unit: str) -> Scale:
+@dataclass(frozen=True, eq=False)
+class Bars:
+    """A picture beside a bar for each of `names`, its value in raw `unit`s; otherwise as a Wall."""
+
+    title: str
+    picture: Tile
+    names: tuple[str, ...]
+    values: tuple[float, ...]
+    unit: str
+    footer: str = ""
+    warnings: tuple[Warning, ...] = ()
+    about: str = ""
+
+
+def scale_for(values: Any, unit: str, *, signed: bool = False) -> Scale:
     """A scale for raw values: from 0 up, or to both sides of 0 alike where some are negative; NaN is left out.
 
-    Its end is the 99.5th percentile of the sizes, as in the colour bars of heat.
+    `signed`: to both sides in any case. Its end is the 99.5th percentile of the sizes, as in the colour bars of heat.
     """
     from sightline.render.paint import HEAT, SIGNED
 
@@ -99,5 +119,5 @@ def scale_for(values: Any, unit: str) -> Scale:
     top = top or most or 1.0
     above, below = bool((known > top * 1.0001).any()), bool((known < -top * 1.0001).any())
     beyond: Any = {(True, True): "both", (True, False): "max", (False, True): "min"}.get((above, below), "neither")
-    signed = bool((known < 0).any())
+    signed = signed or bool((known < 0).any())
     return Scale(-top if signed else 0.0, top, SIGNED if signed else HEAT, unit, beyond)

@@ -21,19 +21,19 @@ from sightline.render.columns import INK
 from sightline.render.fit import fonts, lines_of, shortened, width_of
 from sightline.render.sheet import QUIET, Picture, Place, as_written, sheet
 from sightline.render.strip import EDGE, Below, Top
-from sightline.render.tiles import Row, Scale, Tile, Wall, scale_for
+from sightline.render.tiles import Bars, Row, Scale, Tile, Wall, scale_for
 from sightline.render.words import numbers
 
-__all__ = ["Row", "Scale", "Tile", "Wall", "scale_for", "wall_figure"]
+__all__ = ["Row", "Scale", "Tile", "Wall", "draw_tile", "figure_of", "scale_for", "wall_figure"]
 
-_WIDE, _NARROWEST, _LEGIBLE, _LARGEST = 10.5, 0.5, 1.5, 3.2
-"""Inches: all tiles of a line, the smallest tile, what a caption can ask for, the largest tile."""
+_WIDE, _NARROWEST, _LEGIBLE, _LARGEST = 10.5, 0.5, 1.5, (1.3, 3.2)
+"""Inches: all tiles of a line, the smallest tile, what captions can ask for, the largest of few and many pixels."""
 _GAP, _CAPTION, _SMALL, _HEADING, _BESIDE, _BAR = 0.12, 0.17, 0.14, 0.32, 1.3, 0.95
 """Inches: between tiles, a caption, its small line, a heading above its row, at most beside it, the colour bar."""
 _ASPECT = (0.25, 1.6)  # height over width of a tile
 _LINE, _WIDEST = 6, 14.0  # tiles of a single row that stay in one line; inches of the longest line of several rows
 _CRISP = 40  # inked pixels an inch: up to here a picture is a grid of squares
-_GRID = 16  # pixels a side that are told apart in the smallest tile
+_GRID = 16  # pixels a side, few enough to be told apart in the smallest tile
 _CHECK = 0.07  # inches of a square of the checkerboard
 
 
@@ -53,6 +53,15 @@ def wall_figure(wall: Wall) -> Picture:
         _draw_bar(drawn, place, plan, wall.scale, top.height)
     below.draw(drawn)
     return as_written(drawn)
+
+
+def figure_of(shown: Wall | Bars) -> Picture:
+    """The figure of a wall, or of bars. Raises OptionError where there is nothing to draw."""
+    if isinstance(shown, Wall):
+        return wall_figure(shown)
+    from sightline.render.bars import bars_figure
+
+    return bars_figure(shown)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,13 +145,17 @@ class _Plan:
         """The width that captions need, as far as they can ask for it, and pictures of more than a few pixels."""
         tiles = [one for row in self.rows for one in row.tiles]
         words = [width_of(one.caption, 8, "bold") for one in tiles] + [width_of(one.small, 7) for one in tiles]
-        pixels = max(max(one.pixels.shape[:2]) for one in tiles)
-        return float(np.clip(max(words), _NARROWEST if pixels <= _GRID else 2 * _NARROWEST, _LEGIBLE))
+        return float(np.clip(max(words), _NARROWEST if self.few else 2 * _NARROWEST, _LEGIBLE))
+
+    @cached_property
+    def few(self) -> bool:
+        """Whether all pictures are grids of a few pixels."""
+        return all(max(one.pixels.shape[:2]) <= _GRID for row in self.rows for one in row.tiles)
 
     @cached_property
     def tile(self) -> float:
         """A tile's width: what the figure has room for, or what captions need."""
-        return float(np.clip(_WIDE / self.columns - _GAP, self.least, _LARGEST))
+        return float(np.clip(_WIDE / self.columns - _GAP, self.least, max(self.least, _LARGEST[not self.few])))
 
     @cached_property
     def tiles(self) -> float:
@@ -187,12 +200,11 @@ def _draw_line(drawn: Figure, place: Place, plan: _Plan, line: _Line, y: float) 
         drawn.text(x, 1 - (y + tall / 2) / high, line.beside, size=9, ha="right", va="center", **bold)
     for i, tile in enumerate(line.tiles):
         axis = place(EDGE + plan.beside + i * (plan.tile + _GAP), y, plan.tile, tall)
-        _draw_tile(axis, tile, plan.tile)
-        _draw_words(axis, tile, plan.tile)
+        draw_tile(axis, tile, plan.tile)
 
 
-def _draw_tile(axis: Any, tile: Tile, wide: float) -> None:
-    """The picture in its frame, over a checkerboard where it is clear, and the box on it."""
+def draw_tile(axis: Any, tile: Tile, wide: float) -> None:
+    """The picture `wide` inches in its frame, words above it, a checkerboard where it is clear, the box on it."""
     high, across = tile.pixels.shape[:2]
     extent = (-0.5, across - 0.5, high - 0.5, -0.5)
     if tile.pixels.shape[2] == 4:
@@ -207,6 +219,7 @@ def _draw_tile(axis: Any, tile: Tile, wide: float) -> None:
         box = Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, ec=OUTLINE, lw=1.5, clip_on=False)
         box.set_path_effects(HALO)
         axis.add_patch(box)
+    _draw_words(axis, tile, wide)
 
 
 def _checkerboard(wide: float, aspect: float) -> Any:

@@ -41,7 +41,7 @@ def predict(model: Model, photo: Any, top: int = 5) -> Any:
     sources, one = photos_of(photo)
     answers: list[list[Prediction]] = []
     for start in range(0, len(sources), model.at_once):
-        _, _, images = _opened(model, sources[start : start + model.at_once])
+        _, _, images = opened(model, sources[start : start + model.at_once])
         with model.lend(images) as net:
             answers += [predictions_of(model, net.readout, scores, top) for scores in net.scores(images)]
     announce(model.warnings)
@@ -145,7 +145,8 @@ def _each(target: Any, count: int, labels: tuple[str, ...] | None) -> list[Targe
     return list(given.targets) if isinstance(given, PerImage) else [given] * count
 
 
-def _opened(model: Model, sources: list[Any]) -> tuple[list[Photo], list[View], Tensor]:
+def opened(model: Model, sources: list[Any]) -> tuple[list[Photo], list[View], Tensor]:
+    """Photos, what each becomes, and all of them as the network's input (N, C, h, w). Raises PhotoError."""
     photos = [open_photo(source, channels=model.channels) for source in sources]
     pairs = [model.tensor(photo) for photo in photos]
     return photos, [view for _, view in pairs], torch.stack([tensor for tensor, _ in pairs])
@@ -153,7 +154,7 @@ def _opened(model: Model, sources: list[Any]) -> tuple[list[Photo], list[View], 
 
 def _explained(ask: _Ask, sources: list[Any], wanted: list[Target] | None) -> list[dict[str, Explanation]]:
     """The explanations of one batch of photos, by method."""
-    photos, views, images = _opened(ask.model, sources)
+    photos, views, images = opened(ask.model, sources)
     target = None if wanted is None else targets_of(list(map(on_input, wanted, photos, views)))
     with ask.model.lend(images) as net:
         images = plain(images)

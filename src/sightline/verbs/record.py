@@ -36,19 +36,26 @@ def record(ex: Explanation) -> dict[str, Any]:
     }
 
 
-def made(model: str, recipe: dict[str, Any], photo: Photo, seed: int, warnings: Iterable[Warning]) -> dict[str, Any]:
-    """From what a result was made, by which versions, and what its reader has to know."""
-    packages = ("sightline", "torch", "torchvision", "numpy")
+def made(
+    model: str, recipe: dict[str, Any], photo: Photo, seed: int | None, warnings: Iterable[Warning]
+) -> dict[str, Any]:
+    """From what a result was made, by which versions, and what its reader has to know; `seed` None: by no dice."""
     return {
         "model": model,
         "recipe": recipe,
         "photo": photo.name,
         "photo_size": [photo.height, photo.width],
         "photo_sha256": photo.sha256,
-        "seed": seed,
+        **({} if seed is None else {"seed": seed}),
         "warnings": [{"code": one.code, "message": one.message} for one in warnings],
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        "versions": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of what a result depends on."""
+    packages = ("sightline", "torch", "torchvision", "numpy")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 
 def answers_of(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:

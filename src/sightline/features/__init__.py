@@ -1,0 +1,1 @@
+"""Feature visualization: canvases, transforms, the ascent; what layers hold and answer."""
