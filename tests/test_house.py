@@ -24,7 +24,8 @@ LAYERS = {
     "verbs": {"core", "stats", "photos", "network", "models", "attribution", "features", "probes", "render"},
     "demo": {"core", "stats", "photos", "network", "models", "attribution", "features", "probes", "render", "verbs"},
     "app": {
-        "core", "stats", "photos", "network", "models", "attribution", "features", "probes", "render", "verbs", "demo",
+        "core", "stats", "photos", "network", "models", "attribution", "features", "probes", "render", "verbs",
+        "demo",
     },
 }  # fmt: skip
 PUBLIC = {
