@@ -29,6 +29,10 @@ LAYERS = {
     },
 }  # fmt: skip
 PUBLIC = {
+    "visualize",
+    "transforms",
+    "canvases",
+    "Visualization",
     "Comparison", "Effect", "Evidence", "Explanation", "Filters", "Heat", "LayerError", "Method", "MethodError",
     "Model", "ModelError", "NetworkError", "OptionError", "Photo", "PhotoError", "Prediction", "Probe", "Responses",
     "SaveError", "Shares", "SightlineError", "SightlineWarning", "Sweep", "TargetError", "Warning", "__version__",

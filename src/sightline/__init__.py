@@ -9,9 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sightline import canvases as canvases
     from sightline import edits as edits
     from sightline import regions as regions
     from sightline import targets as targets
+    from sightline import transforms as transforms
     from sightline.attribution.catalog import Method as Method
     from sightline.attribution.catalog import methods as methods
     from sightline.core.errors import LayerError as LayerError
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from sightline.verbs.responses import responses as responses
     from sightline.verbs.sweep import Sweep as Sweep
     from sightline.verbs.sweep import sweep as sweep
+    from sightline.verbs.visualization import Visualization as Visualization
+    from sightline.verbs.visualize import visualize as visualize
 
 _ROOMS = {
     "attribution.catalog": ("Method", "methods"),
@@ -72,9 +76,11 @@ _ROOMS = {
     "verbs.probed": ("Probe",),
     "verbs.responses": ("Responses", "responses"),
     "verbs.sweep": ("Sweep", "sweep"),
+    "verbs.visualization": ("Visualization",),
+    "verbs.visualize": ("visualize",),
 }  # fmt: skip
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
-_MODULES = ("edits", "regions", "targets")
+_MODULES = ("canvases", "edits", "regions", "targets", "transforms")
 __version__ = "0.1.0"
 
 

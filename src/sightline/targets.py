@@ -10,10 +10,27 @@ from sightline.core.activations import (
     Unit,
     interpolated,
 )  # fmt: skip
-from sightline.core.penalties import Norm, TotalVariation
+from sightline.core.penalties import L2, Norm, TotalVariation
 from sightline.core.targets import Class, Contrast, Function, Output, PerImage, Region, Similar, Target
 
 __all__ = [
-    "Alignment", "Class", "Contrast", "CosineDirection", "Direction", "Diversity", "Function", "Layer", "Match",
-    "Norm", "Output", "PerImage", "Region", "Similar", "Target", "TotalVariation", "Unit", "interpolated",
+    "L2",
+    "Alignment",
+    "Class",
+    "Contrast",
+    "CosineDirection",
+    "Direction",
+    "Diversity",
+    "Function",
+    "Layer",
+    "Match",
+    "Norm",
+    "Output",
+    "PerImage",
+    "Region",
+    "Similar",
+    "Target",
+    "TotalVariation",
+    "Unit",
+    "interpolated",
 ]  # fmt: skip

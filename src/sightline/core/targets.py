@@ -48,7 +48,7 @@ class Target(Protocol):
     def __add__(self, other: Target) -> Target:
         if not isinstance(other, Target):
             return NotImplemented
-        return Sum(_parts(self) + _parts(other))
+        return Sum(parts_of(self) + parts_of(other))
 
     def __sub__(self, other: Target) -> Target:
         return self + -1.0 * other
@@ -59,7 +59,7 @@ class Target(Protocol):
     def __mul__(self, factor: float) -> Target:
         if not isinstance(factor, int | float):
             return NotImplemented
-        return Sum(tuple((factor * weight, part) for weight, part in _parts(self)))
+        return Sum(tuple((factor * weight, part) for weight, part in parts_of(self)))
 
     def __truediv__(self, divisor: float) -> Target:
         return self * (1 / divisor)
@@ -78,7 +78,8 @@ _POOL: dict[int, Callable[..., Tensor]] = {
 }
 
 
-def _parts(target: Target) -> tuple[tuple[float, Target], ...]:
+def parts_of(target: Target) -> tuple[tuple[float, Target], ...]:
+    """What a target is a weighted sum of; itself where it is none."""
     return target.parts if isinstance(target, Sum) else ((1.0, target),)
 
 

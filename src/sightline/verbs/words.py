@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sightline.core.activations import Alignment, CosineDirection, Direction, Diversity, Layer, Match, Unit
-from sightline.core.penalties import Norm, TotalVariation
+from sightline.core.penalties import L2, Norm, TotalVariation
 from sightline.core.targets import Class, Contrast, Function, Output, Region, Similar, Sum, Target
 
 
@@ -43,6 +43,8 @@ def _inside(target: Target) -> str:
             return f"a direction of {layer}"
         case Match(layer):
             return f"likeness in {layer}"
+        case L2():
+            return "squared L2 norm"
         case Norm(p):
             return f"L{p:g} norm"
         case TotalVariation():

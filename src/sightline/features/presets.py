@@ -1,0 +1,114 @@
+"""Known ways to climb, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from sightline.core.checks import number, whole
+from sightline.core.errors import OptionError, near
+from sightline.core.penalties import L2, Norm, TotalVariation
+from sightline.core.targets import Target
+from sightline.features.ascent import Way
+from sightline.features.canvases import Canvas, Fourier, Phase, Pixels
+from sightline.features.transforms import Blur, Crop, Flip, Jitter, Noise, Rotate, check_transforms
+
+Factory = Callable[[list[Tensor]], Optimizer]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A way to climb, and where it is from."""
+
+    about: str
+    way: Way
+
+
+def way_of(preset: str, options: Mapping[str, Any]) -> Way:
+    """A preset's way, changed by options: those of Way, and `rate`, of its optimizer. Raises OptionError."""
+    if preset not in PRESETS:
+        raise OptionError(f"preset={preset!r}; {near(str(preset), PRESETS)}")
+    way, names = PRESETS[preset].way, [one.name for one in fields(Way)]
+    for name in options:
+        if name not in (*names, "rate"):
+            raise OptionError(f"visualize has no option {name!r}; {near(name, (*names, 'rate'))}")
+    given = {name: value for name, value in options.items() if name != "rate" and value is not None}
+    for name in {"transforms", "penalties"} & given.keys():
+        given[name] = tuple(given[name])
+    optimizer = optimizer_of(given.get("optimizer", way.optimizer), options.get("rate"))
+    changed = replace(way, **given | {"optimizer": optimizer})
+    _check(changed)
+    return changed
+
+
+def _check(way: Way) -> None:
+    if isinstance(way.canvas, type) or not isinstance(way.canvas, Canvas):
+        raise OptionError(f"canvas={way.canvas!r}; give a value of sl.canvases, such as Fourier().")
+    check_transforms(way.transforms, way.edge)
+    for one in way.penalties:
+        if not isinstance(one, Target):
+            raise OptionError(f"penalties: {one!r} is no target; give values such as 10 * sl.targets.Norm(6).")
+    whole("views", way.views, 1)
+    whole("patience", way.patience, 0)
+    number("blur", way.blur)
+
+
+def optimizer_of(given: Any, rate: float | None) -> Factory:
+    """What makes an optimizer for a canvas's numbers, from a name or class of torch.optim, or a function.
+
+    `rate` is its learning rate; None leaves its own. Raises OptionError.
+    """
+    known = {
+        name.lower(): one
+        for name, one in vars(torch.optim).items()
+        if isinstance(one, type) and issubclass(one, Optimizer) and one is not Optimizer
+    }
+    if isinstance(given, str):
+        if given.lower() not in known:
+            raise OptionError(f"optimizer={given!r}; {near(given.lower(), known)}")
+        given = known[given.lower()]
+    if not callable(given):
+        raise OptionError(f"optimizer={given!r}; give a name or class of torch.optim, or a function of parameters.")
+    return given if rate is None else partial(given, lr=rate)
+
+
+_ADAM: Factory = partial(torch.optim.Adam, lr=0.05)
+
+PRESETS: dict[str, Preset] = {
+    "simonyan": Preset(
+        "the paper's ascent on pixels from the zero image, less an L2 norm (arXiv:1312.6034)",
+        Way(
+            Pixels(limits=None),
+            (),
+            partial(torch.optim.SGD, lr=0.05, momentum=0.9),
+            normalize=True,
+            penalties=(1.0 * L2(),),
+            start="zero",
+        ),
+    ),
+    "keras-vis": Preset(
+        "pixels by RMSprop with 5 % jitter, less 10 x L6 norm and 10 x total variation (raghakot/keras-vis)",
+        Way(
+            Pixels(),
+            (Jitter(0.05),),
+            partial(torch.optim.RMSprop, lr=0.01, alpha=0.95),
+            "wrap",
+            normalize=True,
+            penalties=(10.0 * Norm(6), 10.0 * TotalVariation()),
+        ),
+    ),
+    "lucid": Preset(
+        "spatial frequencies in decorrelated colours under transforms (doi:10.23915/distill.00007)",
+        Way(Fourier(), (Crop(0.4, 1.0), Rotate(15), Flip(), Blur(1.0)), _ADAM),
+    ),
+    "maco": Preset(
+        "the phase alone moves, under crops and noise (arXiv:2306.06805)",
+        Way(Phase(), (Crop(0.3, 0.9), Noise(0.08)), partial(torch.optim.NAdam, lr=0.1)),
+    ),
+}
