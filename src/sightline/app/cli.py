@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sightline import __version__
-from sightline.app import commands, probing
+from sightline.app import commands, inside, probing
 from sightline.core.errors import SightlineError, SightlineWarning
 from sightline.render.styles import STYLES
 
@@ -22,6 +22,7 @@ _EPILOG = """examples:
   sightline explain dog.jpg --target "tabby"             why not a cat?
   sightline explain dog.jpg --target beagle --target 281 --style contour     a row for each target
   sightline probe dog.jpg --box 35,5,75,45               what if that were not there?
+  sightline responses dog.jpg layer1.0.conv1             what a layer shows of it, channel by channel
   sightline explain x.png --model my_package.nets:make --model-option input_size=192 --model-option mean=0.5
 
 exit status: 0 done, 1 some photos failed (each is named, the rest are done), 2 the request was wrong
@@ -66,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sightline {__version__}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_demo, _explain, _predict, _probe, _methods, _models):
+    for add in (_demo, _explain, _predict, _probe, _filters, _responses, _methods, _models):
         add(verbs)
     return parser
 
@@ -154,11 +155,27 @@ def _probe(verbs: Verbs) -> None:
         "--evidence", action="store_true", help="find the least that keeps or changes the answer, too"
     )
     command.add_argument("--sweep", action="store_true", help="slide, scale and turn the object, too")
-    command.add_argument(
-        "--out", type=Path, metavar="FILE",
-        help="the picture to write (.png, .jpg, .svg), a page (.html), or values (.npz); "
-        "default: sightline-out/PHOTO-probe.png",
-    )  # fmt: skip
+    _add_file(command, "PHOTO-probe.png")
+    _add_model(command)
+    _add_json(command)
+
+
+def _filters(verbs: Verbs) -> None:
+    command = _command(verbs, "filters", inside.filters, "show a layer's weights as pictures")
+    command.add_argument("layer", metavar="LAYER", help="a convolution or linear layer, by its name in the network")
+    command.add_argument("--most", type=int, default=64, metavar="N", help="pictures in the figure; default: 64")
+    _add_file(command, "LAYER-filters.png")
+    _add_model(command)
+    _add_json(command)
+
+
+def _responses(verbs: Verbs) -> None:
+    command = _command(verbs, "responses", inside.responses, "show what a layer puts out for a photo")
+    command.add_argument("photo", metavar="PHOTO", help="a picture file (PNG, JPEG, WebP, TIFF, ...)")
+    command.add_argument("layer", metavar="LAYER", help="a layer, by its name in the network")
+    command.add_argument("--channels", metavar="N,N", help="which to show, such as 3,7,12; default: the strongest")
+    command.add_argument("--most", type=int, default=36, metavar="N", help="how many of the strongest; default: 36")
+    _add_file(command, "PHOTO-responses.png")
     _add_model(command)
     _add_json(command)
 
@@ -208,6 +225,14 @@ def _add_out(command: argparse.ArgumentParser, folder: str) -> None:
     command.add_argument(
         "--out", type=Path, default=Path(folder), metavar="DIR", help="where to write; default: %(default)s"
     )
+
+
+def _add_file(command: argparse.ArgumentParser, name: str) -> None:
+    command.add_argument(
+        "--out", type=Path, metavar="FILE",
+        help="the picture to write (.png, .jpg, .svg), a page (.html), or values (.npz); "
+        f"default: sightline-out/{name}",
+    )  # fmt: skip
 
 
 def _add_json(command: argparse.ArgumentParser) -> None:

@@ -54,7 +54,7 @@ class Filters:
         """What the figure shows."""
         rows, scale, read = self._shown
         return Wall(
-            title=self._title,
+            title=self.headline,
             rows=rows,
             footer="  ·  ".join(read),
             scale=None if self.colours else scale,
@@ -122,7 +122,8 @@ class Filters:
         return tuple(table), scale, [self._chosen(rows), _of(len(chosen), width, "inputs")]
 
     @property
-    def _title(self) -> str:
+    def headline(self) -> str:
+        """How many filters of what size, in a line."""
         sides = " × ".join(map(str, self.values.shape[2:]))
         inputs = self.values.shape[1]
         what = "filter" if self.count == 1 else "filters"

@@ -94,6 +94,10 @@ class Responses:
         """The channels of a figure."""
         return self.order[: self.most] if self.channels is None else self.channels
 
+    def name(self, channel: int) -> str:
+        """A channel's name: its class, where the layer answers with classes."""
+        return self.names[channel] if self.names else f"channel {channel}"
+
     def wall(self) -> Wall | Bars:
         """What the figure shows."""
         return self._wall() if self.mapped else self._bars()
@@ -112,7 +116,7 @@ class Responses:
         read = ["below each channel's number: the mean of its activation above zero"]
         read += ["pale: cut off before the network saw it"] if not seen.all() else []
         return Wall(
-            title=self._title,
+            title=self.headline,
             rows=(Row("", (whole_photo, *tiles)),),
             footer="  ·  ".join([*read, self._grid]),
             warnings=self.warnings,
@@ -123,11 +127,10 @@ class Responses:
     def _bars(self) -> Bars:
         image = self.photo.image()
         image.thumbnail((_LARGEST, _LARGEST))
-        names = [self.names[one] if self.names else f"channel {one}" for one in self.shown]
         return Bars(
-            title=self._title,
+            title=self.headline,
             picture=Tile(np.asarray(image), self.photo.name or "photo"),
-            names=tuple(names),
+            names=tuple(map(self.name, self.shown)),
             values=tuple(float(self.strength[one]) for one in self.shown),
             unit=f"activation of {self.layer}",
             footer="the layer has one number for each channel, and no map",
@@ -136,7 +139,8 @@ class Responses:
         )
 
     @property
-    def _title(self) -> str:
+    def headline(self) -> str:
+        """What a figure shows, in a line."""
         count, chosen = len(self.values), len(self.shown)
         which = f"{chosen} of {count}" if self.channels is not None else f"the {chosen} strongest of {count}"
         of = f"all {count}" if chosen == count and self.channels is None else which
