@@ -29,6 +29,7 @@ LAYERS = {
     },
 }  # fmt: skip
 PUBLIC = {
+    "Step",
     "visualize",
     "transforms",
     "canvases",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sightline.core.heats import Heat as Heat
     from sightline.core.heats import Prediction as Prediction
     from sightline.core.heats import Warning as Warning
+    from sightline.features.ascent import Step as Step
     from sightline.models.model import Model as Model
     from sightline.models.model import wrap as wrap
     from sightline.models.sources import load as load
@@ -62,6 +63,7 @@ _ROOMS = {
         "SightlineError", "SightlineWarning", "TargetError",
     ),
     "core.heats": ("Heat", "Prediction", "Warning"),
+    "features.ascent": ("Step",),
     "models.model": ("Model", "wrap"),
     "models.sources": ("load",),
     "photos.decode": ("Photo", "open_photo"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from sightline import __version__
-from sightline.app import commands, inside, probing
+from sightline.app import commands, inside, probing, visualizing
 from sightline.core.errors import SightlineError, SightlineWarning
 from sightline.render.styles import STYLES
 
@@ -22,6 +22,7 @@ _EPILOG = """examples:
   sightline explain dog.jpg --target "tabby"             why not a cat?
   sightline explain dog.jpg --target beagle --target 281 --style contour     a row for each target
   sightline probe dog.jpg --box 35,5,75,45               what if that were not there?
+  sightline visualize --target beagle --target 281       what does it want to see?
   sightline responses dog.jpg layer1.0.conv1             what a layer shows of it, channel by channel
   sightline explain x.png --model my_package.nets:make --model-option input_size=192 --model-option mean=0.5
 
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sightline {__version__}")
     verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_demo, _explain, _predict, _probe, _filters, _responses, _methods, _models):
+    for add in (_demo, _explain, _predict, _probe, _visualize, _filters, _responses, _methods, _models):
         add(verbs)
     return parser
 
@@ -160,6 +161,33 @@ def _probe(verbs: Verbs) -> None:
     _add_json(command)
 
 
+def _visualize(verbs: Verbs) -> None:
+    command = _command(verbs, "visualize", visualizing.visualize, "draw what a class, a unit or a layer wants to see")
+    command.add_argument(
+        "--target", action="append", required=True, metavar="T",
+        help="a class index or a label (label:3 forces a label), unit:LAYER:7 or unit:LAYER:0-15, layer:NAME; given "
+        "several times, an image for each",
+    )  # fmt: skip
+    command.add_argument("--minimize", action="store_true", help="what it fires least for")
+    command.add_argument(
+        "--preset", default="lucid", metavar="P", help="simonyan, keras-vis, lucid, maco; default: lucid"
+    )
+    command.add_argument("--steps", type=int, default=512, metavar="N", help="of the ascent in all; default: 512")
+    command.add_argument("--size", type=int, metavar="PX", help="side of the canvas; default: the network's input")
+    command.add_argument("--count", type=int, default=1, metavar="N", help="images for each target; default: 1")
+    command.add_argument("--start", metavar="S", help="noise, zero, or a photo to start from; default: the preset's")
+    command.add_argument("--photos", nargs="+", metavar="PHOTO", help="find the strongest of these for each target")
+    command.add_argument("--frames", type=int, default=0, metavar="N", help="keep an image every N steps, for a film")
+    command.add_argument("--resume", metavar="FILE", help="go on from the .npz of an earlier run")
+    command.add_argument(
+        "--out", type=Path, metavar="FILE",
+        help="a page (.html), a picture (.png, .jpg, .svg), a film (.gif, .mp4), or values for --resume (.npz); "
+        "default: sightline-out/visualize.html",
+    )  # fmt: skip
+    _add_model(command)
+    _add_json(command)
+
+
 def _filters(verbs: Verbs) -> None:
     command = _command(verbs, "filters", inside.filters, "show a layer's weights as pictures")
     command.add_argument("layer", metavar="LAYER", help="a convolution or linear layer, by its name in the network")
@@ -214,7 +242,7 @@ def _add_model(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="an option of the method, such as samples=50",
+        help="an option of the method, such as samples=50, or of visualize, such as canvas=pixels",
     )
     command.add_argument("--seed", type=int, default=0, help="of all random numbers; default: 0")
     command.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: where the network is loaded")

@@ -26,7 +26,7 @@ def explain(given: argparse.Namespace) -> int:
     """Pictures of where the model looks in each photo."""
     from sightline.verbs.grids import save_grid
 
-    suffixes, style, options = _formats(given.format), checked_style(given.style), _pairs(given.option, "--option")
+    suffixes, style, options = _formats(given.format), checked_style(given.style), pairs(given.option, "--option")
     goals = _goals(given.photos, given.out, suffixes)
     model = model_of(given)
     layer = listed(given.layer) if given.layer else None
@@ -151,7 +151,7 @@ def models(given: argparse.Namespace) -> int:
 
 def model_of(given: argparse.Namespace) -> sl.Model:
     """The model that is named, as it is to be loaded. Raises ModelError, OptionError."""
-    options = _pairs(given.model_option, "--model-option")
+    options = pairs(given.model_option, "--model-option")
     if isinstance(options.get("labels"), str):
         options["labels"] = _lines(Path(options["labels"]))
     model = sl.load(given.model, device=given.device, **options)
@@ -184,7 +184,7 @@ def _formats(given: str) -> list[str]:
     return wanted
 
 
-def _pairs(given: Sequence[str], flag: str) -> dict[str, Any]:
+def pairs(given: Sequence[str], flag: str) -> dict[str, Any]:
     """KEY=VALUE arguments; values are Python literals, `none`, or plain text."""
     pairs: dict[str, Any] = {}
     for one in given:

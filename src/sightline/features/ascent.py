@@ -14,13 +14,14 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from sightline.core.blur import gaussian
-from sightline.core.errors import OptionError
+from sightline.core.errors import MethodError, OptionError
 from sightline.core.heats import Seen
 from sightline.core.targets import Target, parts_of
 from sightline.features.canvases import Canvas, Params, Shape
 from sightline.features.transforms import Edge, Size, Transform, transformed
 from sightline.network.net import Net
 from sightline.network.reading import INPUT
+from sightline.network.rules import redirected
 
 _MEMORY = 0.9  # of the running score that a plateau is told by
 _OWN = ("running", "best", "since", "importance")
@@ -159,11 +160,25 @@ class Climb:
         self._check_joint(len(shown))
         asked = Parts(parts_of(self.goal), self.whose[active].repeat_interleave(views))
         reading = self.net.gradients(shown.detach(), asked, (INPUT,), rows=torch.arange(len(shown)))
-        slope = self._slope(drawn, shown, reading.grads[INPUT][0] / views, cover, reading.score)
+        slopes = self._freed(shown.detach(), asked, reading.grads[INPUT][0]) / views
+        slope = self._slope(drawn, shown, slopes, cover, reading.score)
         for one, down in zip(self.params, torch.autograd.grad(drawn, self.params, -slope), strict=True):
             one.grad = down
         self.importance += slope[:, : self.shape[0]].abs().mean(1, keepdim=True)
         return Step(self.taken + 1, drawn.detach(), slope, *self._means(reading.score, asked.found(), active))
+
+    def _freed(self, shown: Tensor, asked: Parts, slopes: Tensor) -> Tensor:
+        """The gradients (N, C, h, w), those that are all zero because units are off by a rule that turns them on."""
+        stuck = (slopes.flatten(1) == 0).all(1)
+        rows = torch.arange(len(shown))[stuck.cpu()] if not self.goal.joint else torch.arange(len(shown))
+        if not bool(stuck.any()):
+            return slopes
+        try:
+            freed = self.net.gradients(shown[rows], asked, (INPUT,), rows=rows, rule=redirected).grads[INPUT][0]
+        except MethodError:  # there is no unit that could be off
+            return slopes
+        every = torch.zeros_like(slopes).index_copy(0, rows.to(slopes.device), freed)
+        return torch.where(stuck.view(-1, 1, 1, 1), every, slopes)
 
     def _slope(self, drawn: Tensor, shown: Tensor, slopes: Tensor, cover: Tensor | None, score: Tensor) -> Tensor:
         """The score's gradient by what is drawn, each image's with a root mean square of one if asked for.

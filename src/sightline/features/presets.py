@@ -16,7 +16,7 @@ from sightline.core.errors import OptionError, near
 from sightline.core.penalties import L2, Norm, TotalVariation
 from sightline.core.targets import Target
 from sightline.features.ascent import Way
-from sightline.features.canvases import Canvas, Fourier, Phase, Pixels
+from sightline.features.canvases import CPPN, Canvas, Fourier, Laplacian, Phase, Pixels, Transparent
 from sightline.features.transforms import Blur, Crop, Flip, Jitter, Noise, Rotate, check_transforms
 
 Factory = Callable[[list[Tensor]], Optimizer]
@@ -39,12 +39,20 @@ def way_of(preset: str, options: Mapping[str, Any]) -> Way:
         if name not in (*names, "rate"):
             raise OptionError(f"visualize has no option {name!r}; {near(name, (*names, 'rate'))}")
     given = {name: value for name, value in options.items() if name != "rate" and value is not None}
+    if isinstance(given.get("canvas"), str):
+        given["canvas"] = _canvas(given["canvas"])
     for name in {"transforms", "penalties"} & given.keys():
         given[name] = tuple(given[name])
     optimizer = optimizer_of(given.get("optimizer", way.optimizer), options.get("rate"))
     changed = replace(way, **given | {"optimizer": optimizer})
     _check(changed)
     return changed
+
+
+def _canvas(name: str) -> Canvas:
+    if name.lower() not in CANVASES:
+        raise OptionError(f"canvas={name!r}; {near(name.lower(), CANVASES)}")
+    return CANVASES[name.lower()]()
 
 
 def _check(way: Way) -> None:
@@ -77,6 +85,10 @@ def optimizer_of(given: Any, rate: float | None) -> Factory:
         raise OptionError(f"optimizer={given!r}; give a name or class of torch.optim, or a function of parameters.")
     return given if rate is None else partial(given, lr=rate)
 
+
+CANVASES: dict[str, type[Canvas]] = {
+    one.__name__.lower(): one for one in (Pixels, Fourier, Laplacian, CPPN, Phase, Transparent)
+}
 
 _ADAM: Factory = partial(torch.optim.Adam, lr=0.05)
 

@@ -33,6 +33,15 @@ def rectified(gradient: Tensor, plain: Tensor, given: Tensor) -> Tensor:
     return gradient.clamp_min(0)
 
 
+def redirected(gradient: Tensor, plain: Tensor, given: Tensor) -> Tensor:
+    """What backpropagation passes on; for an image of which it passes nothing, what turns units on (Lucid).
+
+    That is the gradient itself, but where it would push a unit that is off further down.
+    """
+    silent = (plain.flatten(1) == 0).all(1).view(-1, *[1] * (plain.ndim - 1))
+    return torch.where(silent, gradient * ((given > 0) | (gradient > 0)), plain)
+
+
 NAMED: dict[str, Rule] = {"guided": guided, "rectified": rectified}
 _RELUS = ("relu", "relu_", "relu6")
 _OTHERS = (

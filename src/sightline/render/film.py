@@ -30,10 +30,12 @@ def save_film(path: str | os.PathLike[str], frames: Sequence[tuple[str, Pixels]]
     """
     if len(frames) < 2:
         raise SaveError(f"{str(path)!r} is a film, and there is one picture; ask for frames, such as frames=8.")
+    write(path, gif(frames, rate) if Path(path).suffix.lower() == ".gif" else _mp4(_sheets(frames), rate))
+
+
+def _sheets(frames: Sequence[tuple[str, Pixels]]) -> list[Image.Image]:
     sheets = [_sheet(label, pictures) for label, pictures in frames]
-    sheets += sheets[-1:] * _LAST
-    film = _gif(sheets, rate) if Path(path).suffix.lower() == ".gif" else _mp4(sheets, rate)
-    write(path, film)
+    return sheets + sheets[-1:] * _LAST
 
 
 def _sheet(label: str, pictures: Pixels) -> Image.Image:
@@ -52,8 +54,9 @@ def _sheet(label: str, pictures: Pixels) -> Image.Image:
     return sheet
 
 
-def _gif(sheets: list[Image.Image], rate: float) -> bytes:
-    buffer = io.BytesIO()
+def gif(frames: Sequence[tuple[str, Pixels]], rate: float = 12.0) -> bytes:
+    """Labelled frames as a GIF that runs for ever."""
+    buffer, sheets = io.BytesIO(), _sheets(frames)
     sheets[0].save(buffer, "GIF", save_all=True, append_images=sheets[1:], duration=round(1000 / rate), loop=0)
     return buffer.getvalue()
 

@@ -6,12 +6,15 @@ import base64
 import json
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sightline.core.heats import Prediction, Warning
 from sightline.render.panel import Panel
 from sightline.render.shots import Strip
 from sightline.render.tiles import Bars, Wall
+
+if TYPE_CHECKING:
+    pass
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1f2937; --soft: #6b7280; --line: #e5e7eb; --mark: #c2410c; --doubt: #92400e; }
@@ -54,11 +57,11 @@ def paragraph(text: str, kind: str = "") -> str:
     return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
 
 
-def image(png: bytes, alt: str, caption: str = "") -> str:
-    """A picture in the page itself."""
-    data = base64.b64encode(png).decode()
+def image(picture: bytes, alt: str, caption: str = "", kind: str = "png") -> str:
+    """A picture in the page itself, a "png" or a "gif"."""
+    data = base64.b64encode(picture).decode()
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<figure><img alt="{escape(alt)}" src="data:image/png;base64,{data}">{below}</figure>'
+    return f'<figure><img alt="{escape(alt)}" src="data:image/{kind};base64,{data}">{below}</figure>'
 
 
 def side_by_side(parts: Iterable[str], width: float = 12) -> str:
@@ -115,7 +118,7 @@ def explanation_page(panels: Sequence[Panel], provenance: Any, style: str = "pai
         parts.append(
             image(figure([panel], style=style)._repr_png_(), f"{panel.method} for {panel.label}", panel.footer)
         )
-    parts.append(_how(provenance))
+    parts.append(how(provenance))
     labels = ", ".join(dict.fromkeys(panel.label for panel in panels))
     return page(f"{first.name}: {labels}", parts)
 
@@ -147,7 +150,7 @@ def strip_page(strip: Strip, provenance: Any) -> str:
         doubts(strip.warnings),
         image(strip_figure(strip)._repr_png_(), "the photo and its edits", strip.footer),
         table(heads, rows),
-        _how(provenance),
+        how(provenance),
     ]
     return page(f"{strip.photo}: what if?", parts)
 
@@ -161,11 +164,12 @@ def wall_page(wall: Wall | Bars, provenance: Any) -> str:
         *([paragraph(wall.about, "lead")] if wall.about else []),
         doubts(wall.warnings),
         image(figure_of(wall)._repr_png_(), wall.title, wall.footer),
-        _how(provenance),
+        how(provenance),
     ]
     return page(wall.title, parts)
 
 
-def _how(provenance: Any) -> str:
+def how(provenance: Any) -> str:
+    """What is needed to make a result again, folded away."""
     record = escape(json.dumps(provenance, indent=2, ensure_ascii=False))
     return f"<details><summary>How this was made</summary><pre>{record}</pre></details>"

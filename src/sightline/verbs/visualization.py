@@ -19,8 +19,8 @@ from sightline.core.heats import Prediction, Warning
 from sightline.core.targets import Target
 from sightline.models.model import Model
 from sightline.photos.decode import Photo
-from sightline.render.film import FILMS, save_film
-from sightline.render.save import save_wall
+from sightline.render.film import FILMS, gif, save_film
+from sightline.render.save import save_wall, write
 from sightline.render.tiles import Row, Tile, Wall
 from sightline.verbs.record import answers_of, versions
 from sightline.verbs.stage import pixels_of
@@ -109,20 +109,29 @@ class Visualization:
 
     def wall(self) -> Wall:
         """The images with how strongly their targets fire, beside the strongest photos if there are any."""
-        tiles = [Tile(self.picture(i), self.labels[i], self._told(i)) for i in range(len(self))]
+        tiles, photos = self._tiles(), self._photos()
         title = f"What {self.model.source} wants to see"
-        about = f"{self.recipe['preset']}, {self.steps} steps; the {self.score} of what each image is to show"
+        fires = f"the {self.score}" if all(map(indices, self.targets)) else "how strongly it fires"
+        about = f"{self.recipe['preset']}, {self.steps} steps; below each name: {fires} for the image as it is"
         footer = f"canvas {self.recipe['canvas']}; seed {self.seed}; transforms {_listed(self.recipe['transforms'])}"
         if not self.strongest:
-            return Wall(title, (Row("", tuple(tiles)),), footer, self.warnings, about=about)
+            return Wall(title, (Row("", tiles),), footer, self.warnings, about=about)
         rows = []
-        for i, best in enumerate(self.strongest):
-            photo = Tile(
-                np.asarray(best.photo.image().convert("RGB")), f"strongest: {best.name}", f"{best.score:.3g}"
-            )
+        for i, photo in enumerate(photos):
             mine = tiles[i * self.count : (i + 1) * self.count]
-            rows.append(Row(self.labels[i * self.count] if len(self.strongest) > 1 else "", (*mine, photo)))
+            rows.append(Row(self.labels[i * self.count] if len(photos) > 1 else "", (*mine, photo)))
         return Wall(title, tuple(rows), footer, self.warnings, about=about)
+
+    def _tiles(self) -> tuple[Tile, ...]:
+        labels = self.labels
+        return tuple(Tile(self.picture(i), labels[i], self._told(i)) for i in range(len(self)))
+
+    def _photos(self) -> tuple[Tile, ...]:
+        shown = [np.asarray(one.photo.image().convert("RGB")) for one in self.strongest]
+        return tuple(
+            Tile(photo, f"strongest: {one.name}", f"{one.score:.3g}")
+            for photo, one in zip(shown, self.strongest, strict=True)
+        )
 
     def _told(self, index: int) -> str:
         """How strongly an image's target fires, and the probability where it is a class."""
@@ -144,8 +153,31 @@ class Visualization:
         The .npz holds all that `resume` needs. Raises SaveError.
         """
         if Path(path).suffix.lower() in FILMS:
-            return save_film(path, [(f"step {step}", self._shown(frame)) for step, frame in self.frames])
+            return save_film(path, self._film())
+        if Path(path).suffix.lower() == ".html":
+            return write(path, self._page().encode())
         return save_wall(path, self.wall(), self.provenance, {"images": self.images.numpy(), **self.arrays})
+
+    def _film(self) -> list[tuple[str, NDArray[np.uint8]]]:
+        return [(f"step {step}", self._shown(frame)) for step, frame in self.frames]
+
+    def _page(self) -> str:
+        from sightline.render.ascents import Rise, rise_page
+
+        marked = tuple(tuple(indices(self.targets[i // self.count])) for i in range(len(self)))
+        film = gif(self._film()) if len(self.frames) > 1 else b""
+        rise = Rise(
+            self.wall(),
+            self._tiles(),
+            self._photos(),
+            self.labels,
+            self.predictions,
+            marked,
+            self.history,
+            self.score,
+            film,
+        )
+        return rise_page(rise, self.provenance)
 
     def _shown(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.stack([pixels_of(torch.from_numpy(one) / 255) for one in frame])
