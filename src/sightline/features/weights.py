@@ -12,7 +12,6 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.parameter import is_lazy
 
 from sightline.core.errors import LayerError, near
-from sightline.network.hooks import lock_of
 from sightline.network.trace import Trace
 
 KINDS = (_ConvNd, nn.Linear)  # layers that have kernels, transposed convolutions among them
@@ -46,8 +45,7 @@ def kernels_of(network: nn.Module, name: str, maps: Sequence[tuple[int, ...]] = 
     layer = _layer(network, name)
     if is_lazy(layer.weight):
         raise LayerError(f"layer {name!r} has no weights yet: run the network once before.")
-    with lock_of(network):  # while it is borrowed, prepared weights may stand in
-        values = layer.weight.detach().to("cpu", torch.float32, copy=True)
+    values = layer.weight.detach().to("cpu", torch.float32, copy=True)
     groups = int(getattr(layer, "groups", 1))
     if isinstance(layer, _ConvTransposeNd):  # (in, out of a group, *kernel)
         values = values.reshape(groups, -1, *values.shape[1:]).transpose(1, 2).flatten(0, 1).contiguous()

@@ -115,7 +115,7 @@ def scale_for(values: Any, unit: str, *, signed: bool = False) -> Scale:
     known = known[np.isfinite(known)]
     sizes = np.abs(known)
     most = float(sizes.max(initial=0.0))
-    top = float(np.quantile(sizes, _NEARLY_ALL)) if most else 0.0
+    top = float(np.quantile(sizes, _NEARLY_ALL, method="higher")) if most else 0.0
     top = top or most or 1.0
     above, below = bool((known > top * 1.0001).any()), bool((known < -top * 1.0001).any())
     beyond: Any = {(True, True): "both", (True, False): "max", (False, True): "min"}.get((above, below), "neither")

@@ -80,7 +80,7 @@ class Filters:
         kept = strongest(self.values, self.most)
         scale = scale_for(self.values[kept], _UNIT, signed=True)
         tiles = (Tile(_coloured(self.values[one], scale.high), str(one)) for one in kept)
-        ends = f"−{scale.high:.2g} and below to {scale.high:.2g} and above"
+        ends = f"−{scale.high:.2g} to {scale.high:.2g}" + (" and beyond" if scale.beyond != "neither" else "")
         read = f"colours: weights to red, green and blue, from {ends}; mid grey is 0"
         return (Row("", tuple(tiles)),), scale, [self._chosen(len(kept)), read]
 

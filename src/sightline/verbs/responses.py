@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
@@ -222,7 +222,9 @@ def _responses(
 
 def _checked(channels: Any, count: int, layer: str) -> tuple[int, ...]:
     """Channels that the layer has, counted from 0. Raises OptionError."""
-    given = [channels] if isinstance(channels, int) else list(channels)
+    if not isinstance(channels, Iterable) or isinstance(channels, str):
+        raise OptionError(f"channels={channels!r}; give a list of channels, such as [3, 7, 12].")
+    given = list(channels)
     for one in given:
         if isinstance(one, bool) or not isinstance(one, int | np.integer) or not 0 <= one < count:
             raise OptionError(f"channel {one!r}: {layer!r} has {count}, from 0 to {count - 1}.")
