@@ -35,7 +35,7 @@ class Unit(Target):
         acts = seen.layers[self.layer]
         unit = acts[:, index_in(self.channel, acts.shape[1], f"channel of {self.layer!r}")]
         if self.at is None:
-            return unit.flatten(1).mean(1) if unit.ndim > 1 else unit
+            return _mean(unit)
         return _placed(unit[:, None], self.at, self.layer)[:, 0]
 
 
@@ -79,7 +79,7 @@ class Direction(Target):
         dots = (acts * vector).sum(1)
         if self.power:
             dots = dots * F.cosine_similarity(acts, vector, dim=1).clamp_min(_LEAST) ** self.power
-        return dots.flatten(1).mean(1)
+        return _mean(dots)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ class CosineDirection(Target):
 
     def read(self, seen: Seen) -> Tensor:
         acts, vector = _pair(seen, self.layer, self.vector, self.at)
-        return F.cosine_similarity(acts, vector, dim=1).flatten(1).mean(1)
+        return _mean(F.cosine_similarity(acts, vector, dim=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +162,7 @@ class Diversity(Target):
 class Alignment(Target):
     """How alike neighbours of a batch are in a layer: less their mean squared distance there, 0 at most.
 
-    Those `d` apart, up to three, count 1 / `decay` ** d; for rows of images that change from one to the next (Lucid).
+    Those `d` apart, up to four, count 1 / `decay` ** d; for rows of images that change from one to the next (Lucid).
     """
 
     layer: str
@@ -179,7 +179,7 @@ class Alignment(Target):
     def read(self, seen: Seen) -> Tensor:
         acts = seen.layers[self.layer].flatten(1)
         score = acts.new_zeros(len(acts))
-        for apart in range(1, min(4, len(acts))):
+        for apart in range(1, min(5, len(acts))):
             away = (acts[apart:] - acts[:-apart]).square().mean(1) / self.decay**apart / 2
             score = score - F.pad(away, (apart, 0)) - F.pad(away, (0, apart))
         return score
@@ -207,6 +207,11 @@ def _pair(seen: Seen, layer: str, vector: Any, at: At) -> tuple[Tensor, Tensor]:
     if at is None:
         return acts, wanted[None]
     return _placed(acts, at, layer), _placed(wanted.expand(acts.shape[1:])[None], at, layer)
+
+
+def _mean(values: Tensor) -> Tensor:
+    """The mean over all positions of (N, *places), which may be one: (N,)."""
+    return values.flatten(1).mean(1) if values.ndim > 1 else values
 
 
 def _placed(acts: Tensor, at: At, layer: str) -> Tensor:

@@ -136,7 +136,7 @@ class Climb:
     def _soften(self) -> None:
         if self.way.blur:
             drawn = self.way.canvas.draw(self.params, self.shape)
-            blurred = self.way.canvas.trace(gaussian(drawn, (self.way.blur,) * 2))
+            blurred = self.way.canvas.trace(gaussian(drawn, (self.way.blur,) * 2), self.shape)
             for one, after in zip(self.params, blurred, strict=True):
                 one.copy_(after)
 
@@ -265,7 +265,7 @@ def saved(climb: Climb) -> dict[str, NDArray[Any]]:
         flat = {}  # such an optimizer, as LBFGS is one, starts afresh
     parts = {f"params.{i}": one.detach() for i, one in enumerate(climb.params)}
     own = {name: getattr(climb, name) for name in ("taken", *_OWN)}
-    return {name: np.array(torch.as_tensor(value).cpu()) for name, value in (parts | flat | own).items()}
+    return {name: torch.as_tensor(value).cpu().numpy().copy() for name, value in (parts | flat | own).items()}
 
 
 def restore(climb: Climb, numbers: Mapping[str, NDArray[Any]]) -> None:

@@ -34,7 +34,7 @@ class Canvas(Protocol):
         """The pixels (N, C, h, w) that the numbers stand for."""
         ...
 
-    def trace(self, pixels: Tensor) -> Params:
+    def trace(self, pixels: Tensor, shape: Shape) -> Params:
         """Numbers that draw these pixels (N, C, h, w). Raises OptionError where the canvas has none."""
         raise OptionError(f"{self} cannot start from a picture; start from noise, or use Fourier() or Pixels().")
 
@@ -59,7 +59,7 @@ class Pixels(Canvas):
     def draw(self, params: Params, shape: Shape) -> Tensor:
         return params[0]
 
-    def trace(self, pixels: Tensor) -> Params:
+    def trace(self, pixels: Tensor, shape: Shape) -> Params:
         return (pixels.clone(),)
 
     def hold(self, params: Params) -> None:
@@ -87,9 +87,9 @@ class Fourier(Canvas):
         spectrum = torch.view_as_complex(params[0].contiguous()) * self._scale(shape, params[0])
         return to_pixels(_inverse(spectrum, shape), self.decorrelated)
 
-    def trace(self, pixels: Tensor) -> Params:
+    def trace(self, pixels: Tensor, shape: Shape) -> Params:
         values = from_pixels(pixels, self.decorrelated)
-        spectrum = torch.fft.rfft2(values, norm="ortho") / self._scale(tuple(pixels.shape[1:]), pixels)  # type: ignore[arg-type]
+        spectrum = torch.fft.rfft2(values, norm="ortho") / self._scale(shape, pixels)
         return (torch.view_as_real(spectrum).clone(),)
 
     def _scale(self, shape: Shape, like: Tensor) -> Tensor:
@@ -112,9 +112,9 @@ class Laplacian(Canvas):
         enlarged = [F.interpolate(one, size, mode="bilinear", align_corners=False) for one in params]
         return to_pixels(torch.stack(enlarged).sum(0), self.decorrelated)
 
-    def trace(self, pixels: Tensor) -> Params:
+    def trace(self, pixels: Tensor, shape: Shape) -> Params:
         rest, parts = from_pixels(pixels, self.decorrelated), []
-        for _, high, wide in reversed(self._shapes(tuple(pixels.shape[1:]))):  # type: ignore[arg-type]
+        for _, high, wide in reversed(self._shapes(shape)):
             part = F.interpolate(rest, (high, wide), mode="area")
             rest = rest - F.interpolate(part, rest.shape[2:], mode="bilinear", align_corners=False)
             parts.append(part)
@@ -140,13 +140,13 @@ class CPPN(Canvas):
         widths = [2, *[2 * self.hidden] * self.layers]
         outs = [self.hidden] * self.layers
         inner = [_noise(dice, (a, b)) / math.sqrt(a) for a, b in zip(widths, outs, strict=False)]
-        last = torch.zeros(len(dice), 2 * self.hidden, shape[0])
+        last = torch.zeros(len(dice), 2 * self.hidden, shape[0], dtype=torch.float32, device="cpu")
         return (*inner, last)
 
     def draw(self, params: Params, shape: Shape) -> Tensor:
         channels, high, wide = shape
         reach = math.sqrt(3)
-        rows, columns = (torch.linspace(-reach, reach, side, device=params[0].device) for side in (high, wide))
+        rows, columns = (torch.linspace(-reach, reach, side).to(params[0]) for side in (high, wide))
         x: Tensor = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1).reshape(1, -1, 2)
         for weights in params[:-1]:
             bent = (x @ weights).atan()
@@ -173,12 +173,13 @@ class Phase(Canvas):
         return (torch.pi * (2 * _uniform(dice, (channels, high, wide // 2 + 1)) - 1),)
 
     def draw(self, params: Params, shape: Shape) -> Tensor:
-        values = _inverse(torch.polar(self._sizes(shape, params[0]).expand_as(params[0]), params[0]), shape)
+        phases = _tied(params[0], shape)
+        values = _inverse(torch.polar(self._sizes(shape, phases).expand_as(phases), phases), shape)
         values = values - values.mean((2, 3), keepdim=True)
         spread = values.flatten(1).std(1).clamp_min(1e-6).view(-1, 1, 1, 1)
         return to_pixels(values * (self.contrast / spread), True)
 
-    def trace(self, pixels: Tensor) -> Params:
+    def trace(self, pixels: Tensor, shape: Shape) -> Params:
         return (torch.fft.rfft2(from_pixels(pixels, True), norm="ortho").angle(),)
 
     def _sizes(self, shape: Shape, like: Tensor) -> Tensor:
@@ -208,10 +209,11 @@ class Transparent(Canvas):
         opacity = self.inner.draw(params[half:], (1, *shape[1:])).clamp(0, 1)
         return torch.cat([self.inner.draw(params[:half], shape), opacity], 1)
 
-    def trace(self, pixels: Tensor) -> Params:
-        colours, opacity = (pixels[:, :-1], pixels[:, -1:]) if pixels.shape[1] in (2, 4) else (pixels, None)
-        opacity = torch.full_like(pixels[:, :1], 0.5) if opacity is None else opacity
-        return self.inner.trace(colours) + self.inner.trace(opacity)
+    def trace(self, pixels: Tensor, shape: Shape) -> Params:
+        colours, opacity = pixels[:, : shape[0]], pixels[:, shape[0] :]
+        if not opacity.shape[1]:
+            opacity = torch.full_like(pixels[:, :1], 0.5)
+        return self.inner.trace(colours, shape) + self.inner.trace(opacity, (1, *shape[1:]))
 
     def hold(self, params: Params) -> None:
         half = len(params) // 2
@@ -220,16 +222,27 @@ class Transparent(Canvas):
 
 
 def _noise(dice: Sequence[Generator], shape: Sequence[int]) -> Tensor:
-    return torch.stack([torch.randn(*shape, generator=die) for die in dice])
+    return torch.stack([torch.randn(*shape, generator=die, dtype=torch.float32, device="cpu") for die in dice])
 
 
 def _uniform(dice: Sequence[Generator], shape: Sequence[int]) -> Tensor:
-    return torch.stack([torch.rand(*shape, generator=die) for die in dice])
+    return torch.stack([torch.rand(*shape, generator=die, dtype=torch.float32, device="cpu") for die in dice])
 
 
 def _inverse(spectrum: Tensor, shape: Shape) -> Tensor:
     values: Tensor = torch.fft.irfft2(spectrum, s=shape[1:], norm="ortho")
     return values
+
+
+def _tied(phases: Tensor, shape: Shape) -> Tensor:
+    """Phases of a spectrum (..., h, w // 2 + 1) that is a real image's.
+
+    In its first column, and its last one where w is even, one half of the rows are the other half's mirror images.
+    """
+    _, high, wide = shape
+    rows = torch.arange(high, device=phases.device)
+    later = (rows > high / 2)[:, None] & (2 * torch.arange(phases.shape[-1], device=phases.device) % wide == 0)
+    return torch.where(later, -phases[..., -rows % high, :], phases)
 
 
 def _frequencies(shape: Shape) -> Tensor:

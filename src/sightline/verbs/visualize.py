@@ -141,7 +141,7 @@ class _Ask:
             photo = open_photo(self.way.start, channels=self.model.channels)
             view = _enlarged(self.model, self.shape).view(photo.height, photo.width)
             pixels = torch.from_numpy(view.to_input(photo))[None]
-        return self.way.canvas.trace(pixels.repeat(len(seeds), 1, 1, 1))
+        return self.way.canvas.trace(pixels.repeat(len(seeds), 1, 1, 1), self.shape)
 
 
 @dataclass(eq=False)
