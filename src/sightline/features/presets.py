@@ -17,7 +17,7 @@ from sightline.core.penalties import L2, Norm, TotalVariation
 from sightline.core.targets import Target
 from sightline.features.ascent import Way
 from sightline.features.canvases import CPPN, Canvas, Fourier, Laplacian, Phase, Pixels, Transparent
-from sightline.features.transforms import Blur, Crop, Flip, Jitter, Noise, Rotate, check_transforms
+from sightline.features.transforms import Crop, Jitter, Noise, Rotate, Scale, check_transforms
 
 Factory = Callable[[list[Tensor]], Optimizer]
 
@@ -117,7 +117,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "lucid": Preset(
         "spatial frequencies in decorrelated colours under transforms (doi:10.23915/distill.00007)",
-        Way(Fourier(), (Crop(0.4, 1.0), Rotate(15), Flip(), Blur(1.0)), _ADAM),
+        Way(Fourier(), (Jitter(0.2), Scale(0.5, 1.5), Rotate(20)), _ADAM),
     ),
     "maco": Preset(
         "the phase alone moves, under crops and noise (arXiv:2306.06805)",

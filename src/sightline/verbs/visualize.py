@@ -24,8 +24,9 @@ from sightline.features.presets import way_of
 from sightline.models.model import Model
 from sightline.models.predictions import predictions_of
 from sightline.network.net import Net
-from sightline.photos.decode import open_photo, photos_of
+from sightline.photos.decode import open_photo
 from sightline.verbs.attribute import announce
+from sightline.verbs.crowd import Crowd, Member, crowd_of
 from sightline.verbs.explain import check_model
 from sightline.verbs.goals import each, goals_of, own, rows_of, strength
 from sightline.verbs.visualization import Strongest, Visualization, saved_in
@@ -61,11 +62,11 @@ def visualize(
     image's gradient; `blur` after each step, sigma in pixels; `patience`, steps without a rise after which an image
     is done, 0 for never.
 
-    `photos`: the strongest of them is found for each target. `frames`: keep an image every so many steps, for a
-    film. `resume`: a Visualization, or the .npz of one, goes on to `steps` as if it had not stopped there. `watch`
-    is called with each Step, `progress` with the number of images that went through the network; an interrupt gives
-    what there is. Raises ModelError, TargetError, LayerError, OptionError, PhotoError, NetworkError; MethodError
-    for a black box.
+    `photos`, a list or a folder: the strongest of them is found for each target. `frames`: keep an image every so
+    many steps, for a film. `resume`: a Visualization, or the .npz of one, goes on to `steps` as if it had not
+    stopped there. `watch` is called with each Step, `progress` with the number of images that went through the
+    network; an interrupt gives what there is. Raises ModelError, TargetError, LayerError, OptionError, PhotoError,
+    NetworkError; MethodError for a black box.
     """
     check_model(model)
     for name, given, least in (("steps", steps, 1), ("seed", seed, 0), ("count", count, 1), ("frames", frames, 0)):
@@ -80,8 +81,10 @@ def visualize(
         net.progress = progress or net.progress
         if goals.joint:
             net.chunk = max(net.chunk, ask.images)
-        made = _climbed(ask, net, steps, frames, before, watch)
-        found = _judged(ask, net, photos, made)
+        crowd = None if photos is None else crowd_of(model, photos)
+        strongest = _strongest(ask, net, crowd) if crowd else ()  # first: a broken photo is not to cost an ascent
+        found = _judged(ask, net, _climbed(ask, net, steps, frames, before, watch), strongest)
+        found = replace(found, warnings=(*found.warnings, *(crowd.warnings if crowd else ())))
     announce(found.warnings)
     return found
 
@@ -184,7 +187,7 @@ def _climbed(
     return made
 
 
-def _judged(ask: _Ask, net: Net, photos: Any, made: _Made) -> Visualization:
+def _judged(ask: _Ask, net: Net, made: _Made, strongest: tuple[Strongest, ...]) -> Visualization:
     """What was drawn, shown to the network as it is: no transforms, no penalties."""
     climb, model = made.climb, ask.model
     drawn = climb.images().cpu().clamp(0, 1)
@@ -198,7 +201,7 @@ def _judged(ask: _Ask, net: Net, photos: Any, made: _Made) -> Visualization:
     return Visualization(
         model=model, recipe=ask.recipe, targets=ask.goals, count=ask.count, drawn=drawn, images=images, scores=scores,
         predictions=tuple(tuple(predictions_of(model, net.readout, one, _TOP) if flat else ()) for one in said),
-        strongest=_strongest(ask, net, strengths, photos), score=net.readout.score,
+        strongest=strongest, score=net.readout.score,
         terms=made.terms, names=tuple(str(part) for _, part in parts_of(climb.goal)),
         history=np.stack(made.history) if made.history else np.zeros((0, len(images)), np.float32),
         frames=tuple(made.frames.items()), importance=climb.importance.cpu(), state=saved(climb), seed=ask.seed,
@@ -206,25 +209,16 @@ def _judged(ask: _Ask, net: Net, photos: Any, made: _Made) -> Visualization:
     )  # fmt: skip
 
 
-def _strongest(ask: _Ask, net: Net, strengths: list[Target], photos: Any) -> tuple[Strongest, ...]:
+def _strongest(ask: _Ask, net: Net, crowd: Crowd) -> tuple[Strongest, ...]:
     """For each goal the photo that it fires most for; all goals are read in the same passes."""
-    if photos is None:
-        return ()
-    sources = photos_of(photos)[0]
-    best: list[Strongest] = []
-    for start in range(0, len(sources), net.chunk):
-        opened = [open_photo(one, channels=ask.model.channels) for one in sources[start : start + net.chunk]]
-        images = torch.stack([ask.model.tensor(photo)[0] for photo in opened])
-        reader = Parts([(1.0, one) for one in strengths], torch.zeros(len(images), dtype=torch.long))
-        list(net.answers(len(images), lambda part, images=images: images[part], reader))  # type: ignore[misc]
+    best: list[tuple[float, Member]] = []
+    for members, images in crowd.batches():
+        reader = Parts([(1.0, strength(one)) for one in ask.goals], torch.zeros(len(images), dtype=torch.long))
+        list(net.answers(len(images), images.__getitem__, reader))
         rows = reader.found()
-        places = rows.argmax(1).tolist()
-        now = [
-            Strongest(opened[i], opened[i].name or f"photo {start + i}", float(row[i]))
-            for i, row in zip(places, rows, strict=True)
-        ]
-        best = [max(pair, key=lambda one: one.score) for pair in zip(best or now, now, strict=True)]
-    return tuple(best)
+        now = [(float(row[i]), members[i]) for row, i in zip(rows, rows.argmax(1).tolist(), strict=True)]
+        best = [max(pair, key=lambda one: one[0]) for pair in zip(best or now, now, strict=True)]
+    return tuple(Strongest(member.photo, member.name, score) for score, member in best)
 
 
 def _inputs(net: Net, images: Tensor, size: tuple[int, int], part: slice) -> Tensor:
