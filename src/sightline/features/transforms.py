@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from sightline.core.blur import gaussian
+from sightline.core.checks import number
 from sightline.core.errors import OptionError
 
 Edge = Literal["reflect", "wrap", "grey"]
@@ -46,13 +47,16 @@ class Jitter(Move):
 
     by: float = 0.05
 
+    def __post_init__(self) -> None:
+        number("by", self.by)
+
     def matrix(self, die: Generator, size: Size) -> Tensor:
         high, wide = size
         return _matrix(shift=(2 * self._draw(die, wide) / wide, 2 * self._draw(die, high) / high))
 
     def _draw(self, die: Generator, side: int) -> float:
         if isinstance(self.by, int):
-            return int(torch.randint(-self.by, self.by + 1, (), generator=die))
+            return int(torch.randint(-self.by, self.by + 1, (), generator=die, device="cpu"))
         return _between(die, -self.by, self.by) * side
 
 
@@ -62,11 +66,14 @@ class Rotate(Move):
 
     degrees: float = 10.0
 
+    def __post_init__(self) -> None:
+        number("degrees", self.degrees)
+
     def matrix(self, die: Generator, size: Size) -> Tensor:
         high, wide = size
         angle = math.radians(_between(die, -self.degrees, self.degrees))
         cos, sin = math.cos(angle), math.sin(angle)
-        return torch.tensor([[cos, -sin * high / wide, 0], [sin * wide / high, cos, 0], [0, 0, 1]])
+        return _rows([cos, -sin * high / wide, 0], [sin * wide / high, cos, 0])
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,9 @@ class Pad(Move):
 
     by: float = 0.05
 
+    def __post_init__(self) -> None:
+        number("by", self.by)
+
     def matrix(self, die: Generator, size: Size) -> Tensor:
         high, wide = (1 + 2 * (self.by / side if isinstance(self.by, int) else self.by) for side in size)
         return _matrix((wide, high))
@@ -125,6 +135,9 @@ class Blur(Change):
 
     sigma: float = 1.0
 
+    def __post_init__(self) -> None:
+        number("sigma", self.sigma)
+
     def __call__(self, images: Tensor, dice: Sequence[Generator]) -> Tensor:
         return gaussian(images, (self.sigma, self.sigma))
 
@@ -135,8 +148,13 @@ class Noise(Change):
 
     spread: float = 0.05
 
+    def __post_init__(self) -> None:
+        number("spread", self.spread)
+
     def __call__(self, images: Tensor, dice: Sequence[Generator]) -> Tensor:
-        noise = torch.stack([torch.randn(images.shape[1:], generator=die) for die in dice])
+        noise = torch.stack(
+            [torch.randn(images.shape[1:], generator=die, dtype=torch.float32, device="cpu") for die in dice]
+        )
         return images + self.spread * noise.to(images)
 
 
@@ -159,7 +177,7 @@ def transformed(
             for change in members:
                 images = change(images, dice)  # type: ignore[operator]
     if tuple(images.shape[2:]) != tuple(size):
-        images = _resampled(images, [torch.eye(3)] * len(images), size, edge)
+        images = _resampled(images, [_matrix()] * len(images), size, edge)
     return images
 
 
@@ -173,7 +191,7 @@ def check_transforms(given: Sequence[object], edge: object) -> None:
 
 
 def _product(moves: Sequence[Transform], die: Generator, size: Size) -> Tensor:
-    whole = torch.eye(3)
+    whole = _matrix()
     for move in moves:
         whole = whole @ move.matrix(die, size)  # type: ignore[union-attr]
     return whole
@@ -193,11 +211,15 @@ def _resampled(images: Tensor, matrices: list[Tensor], size: Size, edge: Edge) -
 
 
 def _matrix(factors: tuple[float, float] = (1.0, 1.0), shift: tuple[float, float] = (0.0, 0.0)) -> Tensor:
-    return torch.tensor([[factors[0], 0, shift[0]], [0, factors[1], shift[1]], [0, 0, 1]])
+    return _rows([factors[0], 0, shift[0]], [0, factors[1], shift[1]])
+
+
+def _rows(x: list[float], y: list[float]) -> Tensor:
+    return torch.tensor([x, y, [0, 0, 1]], dtype=torch.float32, device="cpu")
 
 
 def _between(die: Generator, low: float, high: float) -> float:
-    return low + (high - low) * float(torch.rand((), generator=die))
+    return low + (high - low) * float(torch.rand((), generator=die, dtype=torch.float32, device="cpu"))
 
 
 def _range(given: object, low: float, high: float) -> None:
