@@ -29,6 +29,7 @@ LAYERS = {
     },
 }  # fmt: skip
 PUBLIC = {
+    "Concepts", "Tcav", "TopPhotos", "concepts", "tcav", "top_photos",
     "Step",
     "visualize",
     "transforms",

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from sightline.probes.effects import Effect as Effect
     from sightline.probes.shares import Shares as Shares
     from sightline.verbs.attribute import attribute as attribute
+    from sightline.verbs.concepts import Concepts as Concepts
+    from sightline.verbs.concepts import concepts as concepts
     from sightline.verbs.evidence import Evidence as Evidence
     from sightline.verbs.evidence import evidence as evidence
     from sightline.verbs.explain import explain as explain
@@ -53,6 +55,10 @@ if TYPE_CHECKING:
     from sightline.verbs.responses import responses as responses
     from sightline.verbs.sweep import Sweep as Sweep
     from sightline.verbs.sweep import sweep as sweep
+    from sightline.verbs.tcav import tcav as tcav
+    from sightline.verbs.top_photos import TopPhotos as TopPhotos
+    from sightline.verbs.top_photos import top_photos as top_photos
+    from sightline.verbs.trialled import Tcav as Tcav
     from sightline.verbs.visualization import Visualization as Visualization
     from sightline.verbs.visualize import visualize as visualize
 
@@ -70,6 +76,7 @@ _ROOMS = {
     "probes.effects": ("Effect",),
     "probes.shares": ("Shares",),
     "verbs.attribute": ("attribute",),
+    "verbs.concepts": ("Concepts", "concepts"),
     "verbs.evidence": ("Evidence", "evidence"),
     "verbs.explain": ("explain", "predict"),
     "verbs.explanation": ("Comparison", "Explanation", "grid"),
@@ -78,6 +85,9 @@ _ROOMS = {
     "verbs.probed": ("Probe",),
     "verbs.responses": ("Responses", "responses"),
     "verbs.sweep": ("Sweep", "sweep"),
+    "verbs.tcav": ("tcav",),
+    "verbs.top_photos": ("TopPhotos", "top_photos"),
+    "verbs.trialled": ("Tcav",),
     "verbs.visualization": ("Visualization",),
     "verbs.visualize": ("visualize",),
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -150,6 +151,19 @@ class View:
         laid = np.full(self.photo_size, np.nan, np.float32)
         laid[rows, columns] = down @ values @ across.T
         return laid
+
+    def box_to_photo(self, box: tuple[int, int, int, int]) -> tuple[int, int, int, int] | None:
+        """The photo's pixels that a box (x0, y0, x1, y1), half open, of the input covers, if only in part.
+
+        None where it covers none of the photo, as in a padding.
+        """
+        sides = []
+        for axis, (start, stop) in enumerate(((box[1], box[3]), (box[0], box[2]))):
+            low, high = ((edge - self.shift[axis]) / self.scale[axis] for edge in (start, stop))
+            first, last = max(0, math.floor(round(low, 6))), min(self.photo_size[axis], math.ceil(round(high, 6)))
+            sides.append((first, last))
+        (y0, y1), (x0, x1) = sides
+        return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
     def seen(self) -> NDArray[np.bool_]:
         """Which photo pixels the network saw, (H, W): those whose centre lies in the input."""

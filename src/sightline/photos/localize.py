@@ -109,6 +109,14 @@ def largest(mask: Bools) -> Bools:
     return np.asarray(parts == 1 + facts[1:, cv2.CC_STAT_AREA].argmax())
 
 
+def part_at(mask: Bools, place: tuple[Any, ...]) -> Bools:
+    """The connected part of a mask (h, w) that a pixel (y, x) of it lies in, corners connect."""
+    import cv2
+
+    _, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    return np.asarray(parts == parts[place])
+
+
 def box_around(mask: Bools) -> Box:
     """The smallest box around a mask (h, w) that is not empty."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
