@@ -49,7 +49,13 @@ def test_an_identity_layer_shows_the_pixels():
 def resnet():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return torchvision.models.resnet18(weights=None).eval()
+        network = torchvision.models.resnet18(weights=None).eval()
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):  # as training leaves it, so that folding it away would show
+                module.running_mean.normal_(0, 0.3)
+                module.running_var.uniform_(0.5, 2)
+                nn.init.uniform_(module.weight, 0.5, 2)
+        return network
 
 
 @pytest.mark.parametrize("layer", ["conv1", "bn1", "relu", "layer1.0.conv2", "layer2", "layer4", "avgpool", "fc"])
@@ -213,6 +219,15 @@ def test_of_a_layer_that_runs_twice_the_last_run_counts_and_a_warning_says_so():
 def test_what_cannot_be_shown_is_refused(error, layer, options, words):
     with pytest.raises(error, match=words):
         sl.responses(sl.load("demo"), PHOTO, layer, **options)
+
+
+def test_numbers_that_overflow_are_refused():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Hardtanh(0, 1))
+    with torch.no_grad():
+        network[0].weight.fill_(3e38)
+    model = sl.wrap(network, input_size=8, mean=0.5, std=0.1)
+    with pytest.raises(sl.NetworkError, match="numbers of layer '0' are NaN or infinite"):
+        sl.responses(model, np.full((8, 8, 3), 255, np.uint8), "0")
 
 
 def test_a_black_box_has_no_layers():

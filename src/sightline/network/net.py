@@ -80,7 +80,7 @@ class Net:
         """What layer `name` puts out for images (N, C, *spatial), and how often it runs; its last run counts.
 
         (N, C, *grid) where it holds a map of them, else as it is; without a gradient. Raises LayerError where it
-        does not run, or puts out no numbers.
+        does not run or puts out no numbers, NetworkError for numbers that are not finite.
         """
         layers, layout = {name: self.layer(name)}, self.layout(images, name)
 
@@ -89,7 +89,8 @@ class Net:
                 self._answer(self._ready(images[part]).clone(), seen)
             if not seen[name]:
                 raise LayerError(f"layer {name!r} did not run, or puts out no numbers.")
-            return plain(seen[name][-1].detach(), layout), len(seen[name])
+            put_out = finite(seen[name][-1].detach(), f"numbers of layer {name!r}", self.module)
+            return plain(put_out, layout), len(seen[name])
 
         parts = list(self._in_chunks(len(images), run))
         return torch.cat([put_out for put_out, _ in parts]), parts[0][1]
