@@ -110,7 +110,7 @@ WAYS = {
     "phase": {"canvas": C.Phase(), "transforms": (T.Crop(0.4, 0.9),), "optimizer": "nadam", "rate": 0.1},
     "cppn": {"canvas": C.CPPN(6, 3), "transforms": (T.Scale(0.9, 1.2),), "optimizer": "adam", "rate": 0.01},
     "transparent": {"canvas": C.Transparent(C.Fourier()), "optimizer": "adam", "rate": 0.05},
-    "blurred": {"canvas": C.Pixels(), "blur": 0.6, "penalties": (10 * sl.targets.TotalVariation(),)},
+    "blurred": {"canvas": C.Pixels(), "rate": 0.2, "blur": 0.6, "penalties": (10 * sl.targets.TotalVariation(),)},
 }
 """Canvases, optimizers and transforms of every kind between them."""
 

@@ -98,8 +98,9 @@ class Climb:
 
     @property
     def done(self) -> Tensor:
-        """(N,) which images have stopped rising."""
-        return (self.since >= self.way.patience) & torch.tensor(self.way.patience > 0)
+        """(N,) which images have stopped rising; where the goal compares them, all or none."""
+        late = (self.since >= self.way.patience) & bool(self.way.patience)
+        return late.all().expand_as(late) if self.goal.joint else late
 
     def images(self) -> Tensor:
         """What is drawn now, (N, C or C + 1, h, w) pixels; a last channel of its own is opacity."""
@@ -118,8 +119,8 @@ class Climb:
         found: list[Step] = []
 
         def closure() -> Tensor:
-            found[:] = [self._look(active)]
-            return -found[0].score.sum()
+            found.append(self._look(active))  # an optimizer may look several times before it moves
+            return -found[-1].score.nansum()
 
         still = self.done.nonzero()[:, 0]
         kept = [one.detach()[still].clone() for one in self.params]
@@ -165,7 +166,7 @@ class Climb:
         for one, down in zip(self.params, torch.autograd.grad(drawn, self.params, -slope), strict=True):
             one.grad = down
         self.importance += slope[:, : self.shape[0]].abs().mean(1, keepdim=True)
-        return Step(self.taken + 1, drawn.detach(), slope, *self._means(reading.score, asked.found(), active))
+        return Step(self.taken + 1, drawn.detach().clone(), slope, *self._means(reading.score, asked.found(), active))
 
     def _freed(self, shown: Tensor, asked: Parts, slopes: Tensor) -> Tensor:
         """The gradients (N, C, h, w), those that are all zero because units are off by a rule that turns them on."""
@@ -270,15 +271,16 @@ def saved(climb: Climb) -> dict[str, NDArray[Any]]:
 
 def restore(climb: Climb, numbers: Mapping[str, NDArray[Any]]) -> None:
     """Put back what `saved` gave."""
+    own = {name: torch.from_numpy(value.copy()) for name, value in numbers.items()}  # they will be written into
     state: dict[int, dict[str, Any]] = {}
-    for key, value in numbers.items():
+    for key, value in own.items():
         if key.startswith("optimizer."):
             _, index, name = key.split(".", 2)
-            state.setdefault(int(index), {})[name] = torch.from_numpy(value)
+            state.setdefault(int(index), {})[name] = value
     climb.optimizer.load_state_dict(climb.optimizer.state_dict() | {"state": state})
     with torch.no_grad():
         for i, one in enumerate(climb.params):
-            one.copy_(torch.from_numpy(numbers[f"params.{i}"]))
-    climb.taken = int(numbers["taken"])
+            one.copy_(own[f"params.{i}"])
+    climb.taken = int(own["taken"])
     for name in _OWN:
-        setattr(climb, name, torch.from_numpy(numbers[name]).to(getattr(climb, name)))
+        setattr(climb, name, own[name].to(getattr(climb, name)))

@@ -20,6 +20,8 @@ def goals_of(given: Any, model: Model) -> Target:
     assert goal is not None
     if many and not isinstance(goal, Classes | PerImage):
         goal = PerImage((goal,) * len(given))
+    if not goal.additive:
+        raise TargetError("direction='keep' is nothing to climb; give 'increase' or 'decrease'.")
     for row in range(rows_of(goal)):
         strength(own(goal, row))
     return goal

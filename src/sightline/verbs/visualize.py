@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -251,9 +252,12 @@ def _size(given: Any, model: Model) -> tuple[int, int]:
 
 def _enlarged(model: Model, shape: Shape) -> Any:
     """The model's way to fit photos in, for another size of its input."""
-    short, size = model.geometry.short, model.input_size
-    if isinstance(short, int):
-        short = round(short * shape[1] / size[0])
+    short = model.geometry.short
+    by = [side / old for side, old in zip(shape[1:], model.input_size, strict=True)]
+    if isinstance(short, tuple):
+        short = math.ceil(short[0] * by[0]), math.ceil(short[1] * by[1])
+    elif short is not None:
+        short = math.ceil(short * max(by))
     return replace(model.geometry, size=shape[1:], short=short)
 
 
