@@ -71,7 +71,7 @@ class Direction(Target):
     def layers(self) -> tuple[str, ...]:
         return (self.layer,)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return _told(self, self.vector)
 
     def read(self, seen: Seen) -> Tensor:
@@ -97,7 +97,7 @@ class CosineDirection(Target):
     def layers(self) -> tuple[str, ...]:
         return (self.layer,)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return _told(self, self.vector)
 
     def read(self, seen: Seen) -> Tensor:
@@ -119,7 +119,7 @@ class Match(Target):
     def layers(self) -> tuple[str, ...]:
         return (self.layer,)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return _told(self, self.values)
 
     def read(self, seen: Seen) -> Tensor:

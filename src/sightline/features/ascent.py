@@ -24,7 +24,7 @@ from sightline.network.reading import INPUT
 from sightline.network.rules import redirected
 
 _MEMORY = 0.9  # of the running score that a plateau is told by
-_OWN = ("running", "best", "since", "importance")
+CARRIED = ("taken", "running", "best", "since", "importance")  # of a climb beside its numbers, when it goes on
 _RISE = 1e-3  # share of itself by which a score has to grow in `patience` steps
 
 
@@ -265,7 +265,7 @@ def saved(climb: Climb) -> dict[str, NDArray[Any]]:
     if not all(isinstance(value, Tensor | int | float) for value in flat.values()):
         flat = {}  # such an optimizer, as LBFGS is one, starts afresh
     parts = {f"params.{i}": one.detach() for i, one in enumerate(climb.params)}
-    own = {name: getattr(climb, name) for name in ("taken", *_OWN)}
+    own = {name: getattr(climb, name) for name in CARRIED}
     return {name: torch.as_tensor(value).cpu().numpy().copy() for name, value in (parts | flat | own).items()}
 
 
@@ -282,5 +282,5 @@ def restore(climb: Climb, numbers: Mapping[str, NDArray[Any]]) -> None:
         for i, one in enumerate(climb.params):
             one.copy_(own[f"params.{i}"])
     climb.taken = int(own["taken"])
-    for name in _OWN:
+    for name in CARRIED[1:]:
         setattr(climb, name, own[name].to(getattr(climb, name)))

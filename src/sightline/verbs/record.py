@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sightline.core.heats import Prediction, Warning
 from sightline.photos.decode import Photo
@@ -64,6 +67,28 @@ def answers_of(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
         {"index": one.index, "label": one.label, "probability": one.probability, "score": one.score}
         for one in predictions
     ]
+
+
+def fingerprint(value: Any) -> str | None:
+    """That of all arrays and lists of numbers in a value and its fields; None where there are none."""
+    digest, found = hashlib.sha256(), list(_arrays(value))
+    for array in found:
+        digest.update(f"{array.dtype.str} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()[:16] if found else None
+
+
+def _arrays(value: Any) -> Iterator[NDArray[Any]]:
+    if isinstance(value, torch.Tensor):
+        yield value.detach().cpu().double().numpy()
+    elif isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, list | tuple) and value and all(isinstance(one, int | float) for one in value):
+        yield np.asarray(value, float)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _arrays(one)
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield from _arrays([getattr(value, one.name) for one in fields(value)])
 
 
 def plain(value: Any) -> Any:

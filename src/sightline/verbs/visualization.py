@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor
 from sightline.core.errors import OptionError
 from sightline.core.heats import Prediction, Warning
 from sightline.core.targets import Target
+from sightline.features.ascent import CARRIED
 from sightline.models.model import Model
 from sightline.photos.decode import Photo
 from sightline.render.film import FILMS, gif, save_film
@@ -28,6 +31,8 @@ from sightline.verbs.words import describe, indices
 
 if TYPE_CHECKING:
     from sightline.render.figure import Picture
+
+_WHOLE = ("params.0", *CARRIED, "history", "terms", "frames", "frame_steps")  # what an ascent goes on from
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,10 +243,10 @@ def saved_in(given: Any, recipe: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
 
 def _opened(path: Any) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        json.loads(str(arrays["provenance"]))["ascent"], arrays["taken"], arrays["history"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        json.loads(str(arrays["provenance"]))["ascent"], [arrays[name] for name in _WHOLE]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
         raise OptionError(
             f"resume={_named(path)} holds no visualization: {error}. Give an .npz that one saved."
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +31,7 @@ from sightline.verbs.attribute import announce
 from sightline.verbs.crowd import Crowd, Member, crowd_of
 from sightline.verbs.explain import check_model
 from sightline.verbs.goals import each, goals_of, own, rows_of, strength
+from sightline.verbs.record import fingerprint
 from sightline.verbs.visualization import Strongest, Visualization, saved_in
 
 _TOP = 5
@@ -117,9 +119,14 @@ class _Ask:
         """What has to be the same for an ascent to go on, as plain values."""
         way = {name: _told(value) for name, value in vars(self.way).items()} | {"start": self._origin}
         return {
-            "targets": [str(one) for one in self.goals], "preset": self.preset, **way, "size": list(self.shape[1:]),
-            "seed": self.seed, "count": self.count,
+            "model": self.model.source, "targets": [str(one) for one in self.goals], "preset": self.preset, **way,
+            "size": list(self.shape[1:]), "seed": self.seed, "count": self.count, "arrays": self._arrays,
         }  # fmt: skip
+
+    @property
+    def _arrays(self) -> str | None:
+        """The fingerprint of vectors, masks and photos, which a text does not tell from others."""
+        return fingerprint([self.goals, self.way.canvas, self.way.transforms, self.way.penalties])
 
     @property
     def _origin(self) -> str:
@@ -270,4 +277,6 @@ def _told(value: Any) -> Any:
         return f"{_told(value.func)}({options})"
     if callable(value) and hasattr(value, "__qualname__"):
         return value.__qualname__
-    return value if isinstance(value, bool | int | float | str) else str(value)
+    if isinstance(value, bool | int | float | str):
+        return value
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", str(value))  # an address in memory, which differs in every run
