@@ -20,7 +20,10 @@ from benchmarks.cases import Case
 from benchmarks.race import fastest
 
 Maps = dict[str, Tensor]
-_PIP = {"captum": "captum>=0.8", "pytorch_grad_cam": "grad-cam>=1.5.5", "torchcam": "torchcam>=0.4"}
+_PIP = {
+    "captum": "captum>=0.8", "lucent": "torch-lucent>=0.1.8", "pytorch_grad_cam": "grad-cam>=1.5.5",
+    "torchcam": "torchcam>=0.4",
+}  # fmt: skip
 SAMPLES, NOISE = 25, 0.15
 
 

@@ -27,7 +27,10 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Medians of ours and theirs in `unit`, and their ratio: theirs / ours, or ours / theirs for "at most"."""
+    """Medians of ours and theirs in `unit`, and their ratio.
+
+    It is theirs / ours; ours / theirs for "at most", and of what has no unit, where more is better.
+    """
 
     row: str
     what: str
@@ -62,11 +65,13 @@ def line(found: Finding | Missing) -> str:
     """One line of the table."""
     if isinstance(found, Missing):
         return f"| {found.row} | not measured: {found.reason} | | | | | |"
-    ours, theirs = (f"{amount:,.0f} {found.unit}" for amount in (found.ours, found.theirs))
+    ours, theirs = (
+        f"{amount:,.0f} {found.unit}" if found.unit else f"{amount:.1f}" for amount in (found.ours, found.theirs)
+    )
     reached = "yes" if found.reached else "**no**"
     return f"| {found.what} | {found.against} | {ours} | {theirs} | {found.ratio} | {found.goal} | {reached} |"
 
 
-def notes(all_found: Iterable[Finding | Missing]) -> list[str]:
+def notes(all_found: Iterable[object]) -> list[str]:
     """What the table has no room for, a line each."""
     return [f"{one.row}, {one.against}: {one.note}" for one in all_found if isinstance(one, Finding) and one.note]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +11,6 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -21,14 +18,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import sightline as sl
-from benchmarks.contestants import UnavailableError, peer
+from benchmarks import data
+from benchmarks.contestants import peer
 from benchmarks.findings import Finding, Goal
 from benchmarks.stats import ratio
 
 LARGEST_GAP, LEAST_COSINE = 0.01, 0.995
 DENSE, FIRST, DOUBLINGS = 2000, 25, 8  # Captum gives up after 25 * 2 ** 8 = 6400 steps
-DATA = Path(__file__).parents[1] / os.environ.get("SIGHTLINE_DATA", "../shared/data")
-NETWORKS = (("mobilenet_v1_075_192", 192, 0.75), ("mobilenet_v1_025_128", 128, 0.25))
+NETWORKS = ((192, 0.75), (128, 0.25))  # input, alpha
 _AT_ONCE = 25
 
 
@@ -61,7 +58,7 @@ class Way:
 def measure(_rounds: int) -> Iterator[Finding]:
     """Passes of ours and of Captum on every photo and its mirror image, on both networks."""
     peer("captum.attr")
-    check_data()
+    data.check()
     counts = [(ours(way), _captum_once(way)) for way in ways()]
     spent, right, theirs, right_too = ([each[i][j] for each in counts] for i in (0, 1) for j in (0, 1))
     # a map of ours that misses is no gain, however few passes it took
@@ -70,12 +67,6 @@ def measure(_rounds: int) -> Iterator[Finding]:
     what = "passes of integrated gradients to a gap under 1 % and a cosine of 0.995"
     each, goal = ratio(theirs, counted), Goal("at least", 8.0)
     yield Finding("passes", what, "Captum, doubling", median(spent), median(theirs), "passes", each, goal, note)
-
-
-def check_data() -> None:
-    """Raises UnavailableError without the folder of photos and networks."""
-    if not DATA.is_dir():
-        raise UnavailableError("no networks and photos: set SIGHTLINE_DATA to their folder")
 
 
 def ours(way: Way) -> tuple[int, bool]:
@@ -114,11 +105,11 @@ def ways() -> Iterator[Way]:
 
 def photos(label: str) -> Iterator[tuple[nn.Module, Tensor]]:
     """Both networks with every photo (1, 3, side, side), prepared for them, with progress."""
-    paths = sorted((DATA / "photos").iterdir())
+    paths = sorted((data.DATA / "photos").iterdir())
     total = len(NETWORKS) * len(paths)
     with tqdm(total=total, desc=label, unit="photo", disable=None, leave=False) as bar:
-        for file, side, alpha in NETWORKS:
-            network = _definitions().load_mobilenet_v1(DATA / "models" / f"{file}.safetensors", alpha)
+        for side, alpha in NETWORKS:
+            network = data.mobilenet_v1(side, alpha)
             for path in paths:
                 yield network, _prepared(path, side)
                 bar.update()
@@ -162,23 +153,9 @@ def _key(network: nn.Module, image: Tensor) -> str:
     return digest.hexdigest()[:32]
 
 
-def _definitions() -> ModuleType:
-    """The folder's own definitions, imported without leaving bytecode there."""
-    spec = importlib.util.spec_from_file_location("sightline_data_mobilenet", DATA / "models" / "mobilenet_v1.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = before
-    return module
-
-
 def _prepared(path: Path, side: int) -> Tensor:
     from PIL import Image
 
     with Image.open(path) as photo:
-        tensor: Tensor = _definitions().preprocess(photo, side, crop=False)
+        tensor: Tensor = data.definitions("mobilenet_v1").preprocess(photo, side, crop=False)
     return tensor

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
-from benchmarks import cases, contestants, edits, memory, passes, randomized, variance
+from benchmarks import ascents, cases, contestants, edits, memory, passes, randomized, variance
 from benchmarks.agreement import Agreement, agree
 from benchmarks.cases import Case
 from benchmarks.contestants import Contestant
 from benchmarks.findings import Finding, Goal
 from benchmarks.race import race
-from benchmarks.stats import ratio
+from benchmarks.stats import FEWEST, ratio
+from benchmarks.tallies import Tally
+from sightline.features.presets import PRESETS
 
 OURS = "ours"
 FASTER = Goal("above", 1.0)
@@ -147,9 +150,29 @@ CONTESTS: tuple[Contest, ...] = (
         {"as many forward passes": Goal("at most", 1.1)},
     ),
 )  # fmt: skip
-ROWS: dict[str, Callable[[int], Iterator[Finding]]] = {
+TALLIES: dict[str, Callable[[int], Iterator[Tally]]] = {
+    f"visualize-{name}": partial(ascents.preset, name) for name in PRESETS
+}
+AGAINST_LUCENT = "visualize-against-lucent"
+ROWS: dict[str, Callable[[int], Iterator[Finding | Tally]]] = {
     **{one.name: one.measure for one in CONTESTS},
     "memory": memory.measure,
     "passes": passes.measure,
     "rise-variance": variance.measure,
+    **TALLIES,
+    AGAINST_LUCENT: ascents.against_lucent,
 }
+GROUPS: dict[str, tuple[str, ...]] = {"visualize": (*TALLIES, AGAINST_LUCENT)}
+ROUNDS = 20
+
+
+def rounds_of(row: str, asked: int | None) -> int:
+    """How many rounds a row takes; None is its own number. Visualizations are at most those that are asked for."""
+    if row not in (*TALLIES, AGAINST_LUCENT):
+        return ROUNDS if asked is None else asked
+    return ascents.IMAGES if asked is None else min(asked, ascents.IMAGES)
+
+
+def fewest(row: str) -> int:
+    """How many rounds a row needs: an interval takes some, a tally none."""
+    return 1 if row in TALLIES else FEWEST

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import sightline as sl
-from benchmarks import passes
+from benchmarks import data, passes
 from benchmarks.findings import Finding, Goal
 from benchmarks.randomized import CELLS, KEEP, probability
 from benchmarks.stats import Ratio, ratio
@@ -38,7 +38,7 @@ class Spread:
 
 def measure(_rounds: int) -> Iterator[Finding]:
     """Every photo on both networks: the predicted class's logit, and for the note its probability."""
-    passes.check_data()
+    data.check()
     logits, shares = [], []
     for network, image in passes.photos("rise-variance"):
         with torch.no_grad():

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks import cases, contestants, memory, passes, race, rows
+from benchmarks import cases, contestants, data, memory, passes, race, rows
 from benchmarks.__main__ import main
 from benchmarks.agreement import DisagreementError, agree, positive_share
 from benchmarks.findings import Finding, Goal
@@ -229,7 +229,7 @@ def test_our_passes_are_those_of_the_default_rule(recwarn):
 def test_a_map_of_ours_that_misses_counts_as_no_gain_and_captum_is_counted_once(monkeypatch, tmp_path):
     counted = []
     monkeypatch.setattr(passes.tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(passes, "DATA", tmp_path)
+    monkeypatch.setattr(data, "DATA", tmp_path)
     monkeypatch.setattr(passes, "ways", lambda: [SimpleNamespace(key=str(i)) for i in range(9)])
     monkeypatch.setattr(passes, "ours", lambda way: (30, int(way.key) % 2 == 0))
     monkeypatch.setattr(passes, "captum", lambda way: counted.append(way) or (300, True))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import sightline as sl
-from benchmarks import cases, contestants, passes, randomized, rows, variance
+from benchmarks import cases, contestants, data, passes, randomized, rows, variance
 from benchmarks.agreement import DisagreementError
 from sightline.attribution.rise import Masks
 from test_benchmarks import tiny
@@ -130,7 +130,7 @@ def test_the_variance_row_is_the_median_gain_over_photos(monkeypatch, tmp_path):
         size = float(next(sizes))
         return variance.Spread(16 * size, 4 * size, size, 0.5)
 
-    monkeypatch.setattr(passes, "DATA", tmp_path)
+    monkeypatch.setattr(data, "DATA", tmp_path)
     monkeypatch.setattr(passes, "photos", lambda _label: iter([(tiny().network, tiny().images)] * 6))
     monkeypatch.setattr(variance, "spread", spread)
     (found,) = variance.measure(20)
@@ -143,6 +143,6 @@ def test_the_variance_row_is_the_median_gain_over_photos(monkeypatch, tmp_path):
 
 
 def test_without_photos_the_variance_row_says_what_is_missing(monkeypatch, tmp_path):
-    monkeypatch.setattr(passes, "DATA", tmp_path / "nowhere")
+    monkeypatch.setattr(data, "DATA", tmp_path / "nowhere")
     with pytest.raises(contestants.UnavailableError, match="SIGHTLINE_DATA"):
         next(variance.measure(20))
