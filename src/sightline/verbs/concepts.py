@@ -43,6 +43,7 @@ Floats = NDArray[np.float32]
 _SHOWN = 6  # photos of a concept
 _HALF = 0.5  # of its peak: what a crop is drawn around
 _FADED = 0.88
+_FAINT = 0.2  # of a row's peak: photos of less are left out of a figure
 
 
 class Maps(Sequence[Floats]):
@@ -156,14 +157,15 @@ class Concepts:
         """What the figure shows."""
         rows = []
         for concept, hits in enumerate(self.strongest):
-            tiles = tuple(self._tile(concept, hit, hits[0].score) for hit in hits)
+            shown = [hit for hit in hits if hit.score >= _FAINT * hits[0].score]
+            tiles = tuple(self._tile(concept, hit, hits[0].score) for hit in shown)
             rows.append(Row(f"concept {concept}: {self.share[concept]:.1%}", tiles))
-        count = len(self.members)
+        many = f"{len(self.members)} photos" if len(self.members) > 1 else "1 photo"
         return Wall(
             title=self.headline,
             rows=tuple(rows),
-            footer=f"{self.model.source}  ·  {count} {'photos' if count > 1 else 'photo'}  ·  beside each row its "
-            f"concept's number and share of the energy  ·  the rest of each photo is faded",
+            footer=f"{self.model.source}  ·  {many}  ·  beside each row its share of the energy  ·  faded where the "
+            "concept is not  ·  photos below a fifth of a row's peak are left out",
             warnings=self.warnings,
             columns=_SHOWN,
             about="Non-negative factors of its activations, and the photos where each is strongest",

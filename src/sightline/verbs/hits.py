@@ -53,11 +53,11 @@ class Hit:
         return self.box == self.member.view.box_to_photo((0, 0, width, height))
 
     def tiles(self) -> tuple[Tile, Tile]:
-        """The photo with the box on it, and the crop below, small enough for a figure."""
+        """The photo with the box on it, unless that is all of it, and the crop, small enough for a figure."""
         picture = self.photo.image()
         shown = small(picture)
         scale = shown.width / picture.width
-        box = None if self.box is None else tuple(scale * side for side in self.box)
+        box = None if self.box is None or self.whole else tuple(scale * side for side in self.box)
         seen = picture.crop(self.box) if self.box else Image.new("RGB", (8, 8), "#f3f4f6")
         whole = Tile(np.asarray(shown), number(self.score), self.name, box)  # type: ignore[arg-type]
         return whole, Tile(np.asarray(small(seen)))

@@ -72,7 +72,7 @@ class TopPhotos(Mapping[int, tuple[Hit, ...]]):
             "outlined: what the position of the strongest activation can see" if crops else "it sees the whole photo"
         )
         return Wall(
-            title=f"What {_listed(list(self.hits))} of {self.layer} responds to most",
+            title=f"What {_listed(list(self.hits))} of {self.layer} respond{'s' if len(self) == 1 else ''} to most",
             rows=tuple(rows),
             footer=f"{self.model}  ·  {many} searched  ·  above each photo its strongest activation  ·  {read}",
             warnings=self.warnings,
