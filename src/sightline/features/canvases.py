@@ -72,11 +72,12 @@ class Fourier(Canvas):
     """Spatial frequencies, each scaled by 1 / frequency ** `decay` as in photos, in decorrelated colours.
 
     A sigmoid keeps pixels between black and white (Olah et al. 2017, doi:10.23915/distill.00007; Mordvintsev et al.
-    2018, doi:10.23915/distill.00012). `spread`: standard deviation of the first numbers.
+    2018, doi:10.23915/distill.00012). `spread`: standard deviation of the first numbers; from Lucid's 0.01, next to
+    grey, networks that are silent there do not get away.
     """
 
     decay: float = 1.0
-    spread: float = 0.01
+    spread: float = 0.5
     decorrelated: bool = True
 
     def start(self, dice: Sequence[Generator], shape: Shape) -> Params:
@@ -163,7 +164,7 @@ class Phase(Canvas):
     """
 
     photos: Any = None
-    contrast: float = 1.0
+    contrast: float = 2.0
 
     def __str__(self) -> str:
         return f"Phase(contrast={self.contrast:g})"

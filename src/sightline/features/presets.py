@@ -17,7 +17,7 @@ from sightline.core.penalties import L2, Norm, TotalVariation
 from sightline.core.targets import Target
 from sightline.features.ascent import Way
 from sightline.features.canvases import CPPN, Canvas, Fourier, Laplacian, Phase, Pixels, Transparent
-from sightline.features.transforms import Crop, Jitter, Noise, Rotate, Scale, check_transforms
+from sightline.features.transforms import Jitter, Rotate, Scale, check_transforms
 
 Factory = Callable[[list[Tensor]], Optimizer]
 
@@ -90,7 +90,8 @@ CANVASES: dict[str, type[Canvas]] = {
     one.__name__.lower(): one for one in (Pixels, Fourier, Laplacian, CPPN, Phase, Transparent)
 }
 
-_ADAM: Factory = partial(torch.optim.Adam, lr=0.05)
+_MOVES = (Jitter(0.2), Scale(0.5, 1.5), Rotate(20))
+_SPAN = 127.5  # levels of 0..255 in a unit of an input from -1 to 1: keras-vis's weights are for levels
 
 PRESETS: dict[str, Preset] = {
     "simonyan": Preset(
@@ -98,29 +99,29 @@ PRESETS: dict[str, Preset] = {
         Way(
             Pixels(limits=None),
             (),
-            partial(torch.optim.SGD, lr=0.05, momentum=0.9),
+            partial(torch.optim.SGD, lr=0.005, momentum=0.9),
             normalize=True,
-            penalties=(1.0 * L2(),),
+            penalties=(1000 * L2(),),
             start="zero",
         ),
     ),
     "keras-vis": Preset(
         "pixels by RMSprop with 5 % jitter, less 10 x L6 norm and 10 x total variation (raghakot/keras-vis)",
         Way(
-            Pixels(),
+            Pixels(spread=20 / 255),
             (Jitter(0.05),),
-            partial(torch.optim.RMSprop, lr=0.01, alpha=0.95),
+            partial(torch.optim.RMSprop, lr=1 / 255, alpha=0.95),
             "wrap",
             normalize=True,
-            penalties=(10.0 * Norm(6), 10.0 * TotalVariation()),
+            penalties=(10 * _SPAN * Norm(6), 10 * _SPAN**2 * TotalVariation()),
         ),
     ),
     "lucid": Preset(
         "spatial frequencies in decorrelated colours under transforms (doi:10.23915/distill.00007)",
-        Way(Fourier(), (Jitter(0.2), Scale(0.5, 1.5), Rotate(20)), _ADAM),
+        Way(Fourier(), _MOVES, partial(torch.optim.Adam, lr=0.05)),
     ),
     "maco": Preset(
-        "the phase alone moves, under crops and noise (arXiv:2306.06805)",
-        Way(Phase(), (Crop(0.3, 0.9), Noise(0.08)), partial(torch.optim.NAdam, lr=0.1)),
+        "the phase alone moves, under transforms (arXiv:2306.06805)",
+        Way(Phase(), _MOVES, partial(torch.optim.NAdam, lr=0.1)),
     ),
 }
