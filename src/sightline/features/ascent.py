@@ -88,13 +88,12 @@ class Climb:
     optimizer: Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
-        count, device = len(self.seeds), self.params[0].device
+        count = len(self.seeds)
         self.params = tuple(one.detach().clone().requires_grad_() for one in self.params)
         self.optimizer = self.way.optimizer(list(self.params))
-        self.running = torch.full((count,), torch.nan)
-        self.best = torch.full((count,), -torch.inf)
-        self.since = torch.zeros(count, dtype=torch.long)
-        self.importance = torch.zeros(count, 1, *self.shape[1:], device=device)
+        self.running, self.best = _unknown(count), torch.full_like(_unknown(count), -torch.inf)
+        self.since = torch.zeros(count, dtype=torch.long, device="cpu")
+        self.importance = self.params[0].new_zeros(count, 1, *self.shape[1:], dtype=torch.float32)
 
     @property
     def done(self) -> Tensor:
@@ -160,7 +159,7 @@ class Climb:
         shown = self.net.images(transformed(opaque, self.way.transforms, dice, self.size, self.way.edge))
         self._check_joint(len(shown))
         asked = Parts(parts_of(self.goal), self.whose[active].repeat_interleave(views))
-        reading = self.net.gradients(shown.detach(), asked, (INPUT,), rows=torch.arange(len(shown)))
+        reading = self.net.gradients(shown.detach(), asked, (INPUT,), rows=torch.arange(len(shown), device="cpu"))
         slopes = self._freed(shown.detach(), asked, reading.grads[INPUT][0]) / views
         slope = self._slope(drawn, shown, slopes, cover, reading.score)
         for one, down in zip(self.params, torch.autograd.grad(drawn, self.params, -slope), strict=True):
@@ -171,7 +170,11 @@ class Climb:
     def _freed(self, shown: Tensor, asked: Parts, slopes: Tensor) -> Tensor:
         """The gradients (N, C, h, w), those that are all zero because units are off by a rule that turns them on."""
         stuck = (slopes.flatten(1) == 0).all(1)
-        rows = torch.arange(len(shown))[stuck.cpu()] if not self.goal.joint else torch.arange(len(shown))
+        rows = (
+            torch.arange(len(shown), device="cpu")[stuck.cpu()]
+            if not self.goal.joint
+            else torch.arange(len(shown), device="cpu")
+        )
         if not bool(stuck.any()):
             return slopes
         try:
@@ -209,9 +212,9 @@ class Climb:
     def _means(self, score: Tensor, terms: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and terms as means over views, for all images; NaN for those that are done."""
         views, count = self.way.views, len(self.seeds)
-        scores = torch.full((count,), torch.nan)
+        scores = _unknown(count)
         scores[active] = score.cpu().float().view(-1, views).mean(1)
-        each = torch.full((len(terms), count), torch.nan)
+        each = _unknown(len(terms), count)
         each[:, active] = terms.cpu().float().view(len(terms), -1, views).mean(2)
         return scores, each
 
@@ -238,6 +241,10 @@ class Parts(Target):
         return torch.stack([self._found[row] for row in sorted(self._found)], 1)
 
 
+def _unknown(*shape: int) -> Tensor:
+    return torch.full(shape, torch.nan, dtype=torch.float32, device="cpu")
+
+
 def _over(drawn: Tensor, net: Net, dice: Sequence[Generator]) -> tuple[Tensor, Tensor | None]:
     """Pixels (N, C, h, w) as the network can be shown them: over random backgrounds where they are transparent.
 
@@ -247,7 +254,9 @@ def _over(drawn: Tensor, net: Net, dice: Sequence[Generator]) -> tuple[Tensor, T
     if drawn.shape[1] == channels:
         return drawn, None
     pixels, opacity = drawn[:, :channels], drawn[:, channels:]
-    coarse = torch.stack([torch.rand(channels, 8, 8, generator=die) for die in dice]).to(pixels)
+    coarse = torch.stack(
+        [torch.rand(channels, 8, 8, generator=die, dtype=torch.float32, device="cpu") for die in dice]
+    ).to(pixels)
     behind = F.interpolate(coarse, pixels.shape[2:], mode="bilinear", align_corners=False)
     return pixels * opacity + behind * (1 - opacity), opacity.flatten(1).mean(1)
 

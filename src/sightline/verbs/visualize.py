@@ -138,7 +138,7 @@ class _Ask:
     def climb(self, net: Net) -> Climb:
         """At its start."""
         seeds = tuple(self.seed + k for _ in range(rows_of(self.goal)) for k in range(self.count))
-        whose = torch.arange(rows_of(self.goal)).repeat_interleave(self.count)
+        whose = torch.arange(rows_of(self.goal), device="cpu").repeat_interleave(self.count)
         params = tuple(one.to(self.model.device) for one in self._start(net, seeds))
         held_back = sum((-1.0 * one for one in self.way.penalties), start=self.goal)
         return Climb(net, held_back, self.way, self.shape, self.model.input_size, seeds, whose, params)
@@ -221,7 +221,9 @@ def _strongest(ask: _Ask, net: Net, crowd: Crowd) -> tuple[Strongest, ...]:
     """For each goal the photo that it fires most for; all goals are read in the same passes."""
     best: list[tuple[float, Member]] = []
     for members, images in crowd.batches():
-        reader = Parts([(1.0, strength(one)) for one in ask.goals], torch.zeros(len(images), dtype=torch.long))
+        reader = Parts(
+            [(1.0, strength(one)) for one in ask.goals], torch.zeros(len(images), dtype=torch.long, device="cpu")
+        )
         list(net.answers(len(images), images.__getitem__, reader))
         rows = reader.found()
         now = [(float(row[i]), members[i]) for row, i in zip(rows, rows.argmax(1).tolist(), strict=True)]
