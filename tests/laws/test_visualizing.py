@@ -34,8 +34,9 @@ WAYS = {
     "transparent phase": {
         "canvas": C.Transparent(C.Phase()),
         "transforms": (T.Scale(),),
-        "optimizer": "rmsprop",
-        "rate": 0.02,
+        "optimizer": "sgd",  # others divide by the slope's size, and make much of a difference where it is next to none
+        "rate": 2.0,
+        "normalize": True,
     },
 }
 PLAIN = {"edge": "reflect", "views": 1, "normalize": False, "blur": 0.0, "penalties": (), "start": "noise"}
