@@ -105,8 +105,9 @@ def test_a_concept_can_be_explained_and_climbed():
         ex = sl.explain(model(), photos()[3 * concept], "saliency", target=target)
         assert ex.values[concept].min() > 0
         assert ex.values[concept].mean() == pytest.approx(float(ex.values.max()), rel=1e-3)
-    vis = sl.visualize(model(), found.targets[1], steps=8, preset="simonyan")
-    assert vis.images[0, 1].mean() > 0.9
+    vis = sl.visualize(model(), found.targets[1], steps=8, preset="simonyan", penalties=())
+    red, green, blue = vis.images[0].mean((1, 2))
+    assert green > max(red, blue)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 50])

@@ -43,7 +43,7 @@ Floats = NDArray[np.float32]
 _SHOWN = 6  # photos of a concept
 _HALF = 0.5  # of its peak: what a crop is drawn around
 _FADED = 0.88
-_FAINT = 0.2  # of a row's peak: photos of less are left out of a figure
+_FAINT = 1 / 3  # of a row's peak: photos of less are left out of a figure
 
 
 class Maps(Sequence[Floats]):
@@ -165,7 +165,7 @@ class Concepts:
             title=self.headline,
             rows=tuple(rows),
             footer=f"{self.model.source}  ·  {many}  ·  beside each row its share of the energy  ·  faded where the "
-            "concept is not  ·  photos below a fifth of a row's peak are left out",
+            "concept is not  ·  photos below a third of a row's peak are left out",
             warnings=self.warnings,
             columns=_SHOWN,
             about="Non-negative factors of its activations, and the photos where each is strongest",

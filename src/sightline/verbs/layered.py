@@ -11,7 +11,6 @@ from torch import Tensor
 from sightline.core.errors import LayerError
 from sightline.core.heats import Warning
 from sightline.network.net import Net
-from sightline.network.readout import finite
 from sightline.verbs.crowd import Crowd, Member
 
 Progress = Callable[[int], object]
@@ -41,7 +40,7 @@ class Layered:
                 self.note(net, runs)
             if maps.ndim > 2 and not self.mapped:
                 raise LayerError(f"layer {self.layer!r} puts out {tuple(maps.shape)}, which is no map of a photo.")
-            yield members, finite(maps, "activations", model.network).float()
+            yield members, maps.float()
 
     def all(self) -> tuple[list[Member], Tensor]:
         """All of them at once, on the CPU: (members, (n, C, *grid) float32)."""
