@@ -241,7 +241,7 @@ def test_a_cppn_is_a_network_of_places():
 
 
 def test_a_cppn_has_no_numbers_of_a_picture():
-    with pytest.raises(sl.OptionError, match="cannot start from a picture; start from noise"):
+    with pytest.raises(sl.OptionError, match="cannot start from a picture, nor be blurred; start from noise"):
         climb(model_of(conv_net()), start=photo(), canvas=CPPN(4, 2))
     with pytest.raises(sl.OptionError, match="cannot start from a picture"):
         CPPN().trace(smooth((8, 8), 3), (3, 8, 8))

@@ -90,7 +90,7 @@ class Climb:
     def __post_init__(self) -> None:
         count = len(self.seeds)
         self.params = tuple(one.detach().clone().requires_grad_() for one in self.params)
-        self.optimizer = self.way.optimizer(list(self.params))
+        self.optimizer = _made(self.way.optimizer, list(self.params))
         self.running, self.best = _unknown(count), torch.full_like(_unknown(count), -torch.inf)
         self.since = torch.zeros(count, dtype=torch.long, device="cpu")
         self.importance = self.params[0].new_zeros(count, 1, *self.shape[1:], dtype=torch.float32)
@@ -239,6 +239,17 @@ class Parts(Target):
     def found(self) -> Tensor:
         """(parts, rows)"""
         return torch.stack([self._found[row] for row in sorted(self._found)], 1)
+
+
+def _made(factory: Callable[[list[Tensor]], Optimizer], params: list[Tensor]) -> Optimizer:
+    name = getattr(getattr(factory, "func", factory), "__name__", repr(factory))
+    try:
+        made = factory(params)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"optimizer={name} cannot be made for this canvas's numbers: {error}") from error
+    if not isinstance(made, Optimizer):
+        raise OptionError(f"optimizer={name} gave a {type(made).__name__}, which is no optimizer of torch.optim.")
+    return made
 
 
 def _unknown(*shape: int) -> Tensor:

@@ -36,7 +36,9 @@ class Canvas(Protocol):
 
     def trace(self, pixels: Tensor, shape: Shape) -> Params:
         """Numbers that draw these pixels (N, C, h, w). Raises OptionError where the canvas has none."""
-        raise OptionError(f"{self} cannot start from a picture; start from noise, or use Fourier() or Pixels().")
+        raise OptionError(
+            f"{self} cannot start from a picture, nor be blurred; start from noise, or use Fourier() or Pixels()."
+        )
 
     def hold(self, params: Params) -> None:
         """Keep the numbers in their range after a step, in place."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
@@ -32,7 +32,7 @@ class Preset:
 
 def way_of(preset: str, options: Mapping[str, Any]) -> Way:
     """A preset's way, changed by options: those of Way, and `rate`, of its optimizer. Raises OptionError."""
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise OptionError(f"preset={preset!r}; {near(str(preset), PRESETS)}")
     way, names = PRESETS[preset].way, [one.name for one in fields(Way)]
     for name in options:
@@ -42,7 +42,7 @@ def way_of(preset: str, options: Mapping[str, Any]) -> Way:
     if isinstance(given.get("canvas"), str):
         given["canvas"] = _canvas(given["canvas"])
     for name in {"transforms", "penalties"} & given.keys():
-        given[name] = tuple(given[name])
+        given[name] = tuple(given[name]) if isinstance(given[name], Iterable) else (given[name],)
     optimizer = optimizer_of(given.get("optimizer", way.optimizer), options.get("rate"))
     changed = replace(way, **given | {"optimizer": optimizer})
     _check(changed)
@@ -65,6 +65,8 @@ def _check(way: Way) -> None:
     whole("views", way.views, 1)
     whole("patience", way.patience, 0)
     number("blur", way.blur)
+    if not isinstance(way.normalize, bool):
+        raise OptionError(f"normalize={way.normalize!r}; possible: True, False.")
 
 
 def optimizer_of(given: Any, rate: float | None) -> Factory:
@@ -83,7 +85,7 @@ def optimizer_of(given: Any, rate: float | None) -> Factory:
         given = known[given.lower()]
     if not callable(given):
         raise OptionError(f"optimizer={given!r}; give a name or class of torch.optim, or a function of parameters.")
-    return given if rate is None else partial(given, lr=rate)
+    return given if rate is None else partial(given, lr=number("rate", rate, above=0))
 
 
 CANVASES: dict[str, type[Canvas]] = {

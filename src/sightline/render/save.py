@@ -25,11 +25,11 @@ PICTURES = (".png", ".jpg", ".jpeg", ".svg")
 SUFFIXES = (*PICTURES, ".npz", ".html")
 
 
-def suffix_of(path: str | os.PathLike[str]) -> str:
+def suffix_of(path: str | os.PathLike[str], possible: Sequence[str] = SUFFIXES) -> str:
     """The suffix that says what to write. Raises SaveError for one that means nothing here."""
     suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise SaveError(f"cannot save as {suffix or 'a file without a suffix'!r}; possible: {', '.join(SUFFIXES)}.")
+    if suffix not in possible:
+        raise SaveError(f"cannot save as {suffix or 'a file without a suffix'!r}; possible: {', '.join(possible)}.")
     return suffix
 
 

@@ -23,7 +23,7 @@ from sightline.features.ascent import CARRIED
 from sightline.models.model import Model
 from sightline.photos.decode import Photo
 from sightline.render.film import FILMS, gif, save_film
-from sightline.render.save import save_wall, write
+from sightline.render.save import SUFFIXES, save_wall, suffix_of, write
 from sightline.render.tiles import Row, Tile, Wall
 from sightline.verbs.record import answers_of, versions
 from sightline.verbs.stage import pixels_of
@@ -157,9 +157,10 @@ class Visualization:
 
         The .npz holds all that `resume` needs. Raises SaveError.
         """
-        if Path(path).suffix.lower() in FILMS:
+        suffix = suffix_of(path, (*SUFFIXES, *FILMS))
+        if suffix in FILMS:
             return save_film(path, self._film())
-        if Path(path).suffix.lower() == ".html":
+        if suffix == ".html":
             return write(path, self._page().encode())
         return save_wall(path, self.wall(), self.provenance, {"images": self.images.numpy(), **self.arrays})
 

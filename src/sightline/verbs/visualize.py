@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from sightline.attribution.driver import stopped
 from sightline.core.checks import whole
-from sightline.core.errors import OptionError
+from sightline.core.errors import OptionError, PhotoError
 from sightline.core.heats import Warning
 from sightline.core.targets import Target, parts_of
 from sightline.features.ascent import Climb, Parts, Step, Way, restore, saved
@@ -26,7 +26,7 @@ from sightline.features.presets import way_of
 from sightline.models.model import Model
 from sightline.models.predictions import predictions_of
 from sightline.network.net import Net
-from sightline.photos.decode import open_photo
+from sightline.photos.decode import Photo, open_photo
 from sightline.verbs.attribute import announce
 from sightline.verbs.crowd import Crowd, Member, crowd_of
 from sightline.verbs.explain import check_model
@@ -133,7 +133,13 @@ class _Ask:
         """What an ascent starts from, by name."""
         start = self.way.start
         named = isinstance(start, str) and start in ("noise", "zero")
-        return start if named else f"photo {open_photo(start, channels=self.model.channels).sha256[:16]}"
+        return start if named else f"photo {self._photo().sha256[:16]}"
+
+    def _photo(self) -> Photo:
+        try:
+            return open_photo(self.way.start, channels=self.model.channels)
+        except PhotoError as error:
+            raise PhotoError(f"start: {error} A start is 'noise', 'zero', or a photo.") from error
 
     def climb(self, net: Net) -> Climb:
         """At its start."""
@@ -149,7 +155,7 @@ class _Ask:
         if self._origin == "zero":
             pixels = net.pixels(torch.zeros(1, *self.shape))
         else:
-            photo = open_photo(self.way.start, channels=self.model.channels)
+            photo = self._photo()
             view = _enlarged(self.model, self.shape).view(photo.height, photo.width)
             pixels = torch.from_numpy(view.to_input(photo))[None]
         return self.way.canvas.trace(pixels.repeat(len(seeds), 1, 1, 1), self.shape)
