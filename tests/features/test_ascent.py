@@ -253,6 +253,44 @@ def test_images_that_are_compared_are_done_together(goal):
     assert climb(model_of(conv_net()), goal, 60, count=3, patience=1, rate=1e-9).steps < 60
 
 
+# Units that are off ---------------------------------------------------------------------------------------------
+
+
+def off(units=4):
+    """Each class is a unit that is off for dark images: nothing goes back through it."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(NUMBER, units), nn.ReLU())
+    fixed(network, share=1.0)
+    with torch.no_grad():
+        network[1].bias.copy_(torch.tensor([-12.0, -12.0, 12.0, -12.0])[:units])
+    return network
+
+
+def test_a_unit_that_is_off_is_turned_on():
+    """Nothing goes back through it; what would turn it on is the gradient before its ReLU."""
+    network, seen = off(), []
+    climb(model_of(network, output="logits"), 0, 1, start=photo(), watch=seen.append)
+    assert torch.allclose(seen[0].gradient, weights(network, 0) / STD, atol=1e-6)
+    vis = climb(model_of(network, output="logits"), 0, 60, start=photo(), rate=0.05)
+    assert vis.history[0, 0] == 0
+    assert float(vis.scores) > 1
+
+
+def test_images_whose_units_are_on_are_not_touched_by_one_that_is_off():
+    network, together = off(), []
+    climb(model_of(network, output="logits"), [0, 2, 1], 1, start=photo(), watch=together.append)
+    alone = []
+    climb(model_of(network, output="logits"), 2, 1, start=photo(), watch=alone.append)
+    assert torch.allclose(together[0].gradient[1:2], alone[0].gradient)
+    for row, index in ((0, 0), (2, 1)):
+        assert torch.allclose(together[0].gradient[row : row + 1], weights(network, index) / STD, atol=1e-6)
+
+
+def test_a_unit_that_is_pushed_down_stays_off():
+    network, seen = off(), []
+    climb(model_of(network, output="logits"), -Class(0), 1, start=photo(), watch=seen.append)
+    assert seen[0].gradient.abs().max() == 0
+
+
 # What each step shows -------------------------------------------------------------------------------------------
 
 

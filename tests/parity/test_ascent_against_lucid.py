@@ -104,7 +104,7 @@ def test_the_same_start_comes_to_the_same_image(name, size):
     (start,) = canvas.start(dice, (3, *size))
     expected, scores = lucid(objective, start, size, 30)
     off = (vis.images - expected).abs()
-    assert off.mean() < 2e-5
+    assert off.mean() < 1e-4
     assert off.max() < 1e-3, "Adam makes much of rounding where a slope is next to none"
     assert (expected - 0.5).abs().max() > 0.2, "it went somewhere"
     if count == 1:
