@@ -166,7 +166,7 @@ class Phase(Canvas):
     """
 
     photos: Any = None
-    contrast: float = 2.0
+    contrast: float = 1.5
 
     def __str__(self) -> str:
         return f"Phase(contrast={self.contrast:g})"
