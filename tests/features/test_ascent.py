@@ -595,25 +595,27 @@ def test_what_does_not_count_turns_transparent():
     assert torch.allclose(vis.images, pixels * over + 0.5 * (1 - over), atol=1e-6)
 
 
-def test_a_transparent_image_s_slope_is_that_of_its_score_and_its_cover():
-    """d/dx of score * (1 - mean opacity), by hand, over the background that was drawn."""
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_transparent_image_s_slope_is_that_of_its_score_and_its_cover(sign):
+    """d/dx of score * (1 - mean opacity), by hand, over the backgrounds that were drawn, one for each view."""
     network, shown, seen = linear(), [], []
 
     def look(images, dice):
         shown.append(images.detach().clone())
         return images
 
-    climb(model_of(network), 1, 1, canvas=sl.canvases.Transparent(Pixels()), transforms=(look,), watch=seen.append)
+    canvas = sl.canvases.Transparent(Pixels())
+    climb(model_of(network), sign * Class(1), 1, canvas=canvas, transforms=(look,), views=2, watch=seen.append)
     drawn = seen[0].images.clone()
-    pixels, opacity = drawn[:, :3], drawn[:, 3:]
-    behind = (shown[0] - pixels * opacity) / (1 - opacity)
+    behind = (shown[0] - drawn[:, :3] * drawn[:, 3:]) / (1 - drawn[:, 3:])
+    assert 0 <= float(behind.min()) <= float(behind.max()) <= 1
+    assert not torch.allclose(behind[0], behind[1], atol=0.1)
     leaf = drawn.requires_grad_()
     over = leaf[:, :3] * leaf[:, 3:] + behind * (1 - leaf[:, 3:])
-    score = network(units(over))[:, 1]
-    reward = score * (1 - leaf[:, 3:].mean()) if score > 0 else score * (1 - leaf[:, 3:].mean().detach())
-    (slope,) = torch.autograd.grad(reward.sum(), leaf)
-    assert 0 <= float(behind.min()) <= float(behind.max()) <= 1
-    assert torch.allclose(seen[0].score, score.detach(), atol=1e-4)
+    score, room = sign * network(units(over))[:, 1], 1 - leaf[:, 3:].mean()
+    reward = torch.where(score > 0, score * room, score * room.detach()).mean()
+    (slope,) = torch.autograd.grad(reward, leaf)
+    assert torch.allclose(seen[0].score, score.detach().mean(), atol=1e-4)
     assert torch.allclose(seen[0].gradient, slope, atol=1e-4)
 
 

@@ -121,7 +121,6 @@ class Laplacian(Canvas):
             part = F.interpolate(rest, (high, wide), mode="area")
             rest = rest - F.interpolate(part, rest.shape[2:], mode="bilinear", align_corners=False)
             parts.append(part)
-        parts[-1] = parts[-1] + rest
         return tuple(reversed(parts))
 
     def _shapes(self, shape: Shape) -> list[Shape]:
