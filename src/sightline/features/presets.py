@@ -110,7 +110,7 @@ PRESETS: dict[str, Preset] = {
     "keras-vis": Preset(
         "pixels by RMSprop with 5 % jitter, less 10 x L6 norm and 10 x total variation (raghakot/keras-vis)",
         Way(
-            Pixels(spread=20 / 255),
+            Pixels(spread=0.08),
             (Jitter(0.05),),
             partial(torch.optim.RMSprop, lr=1 / 255, alpha=0.95),
             "wrap",
