@@ -34,7 +34,7 @@ WAYS = {
     "transparent phase": {
         "canvas": C.Transparent(C.Phase()),
         "transforms": (T.Scale(),),
-        "optimizer": "sgd",  # others divide by the slope's size, and make much of a difference where it is next to none
+        "optimizer": "sgd",  # others divide by the size of a slope, also where it is next to none
         "rate": 2.0,
         "normalize": True,
     },
