@@ -15,22 +15,26 @@ from sightline.app import show
 from sightline.app.commands import model_of, pairs, target_of
 from sightline.core.errors import OptionError
 from sightline.render.film import FILMS
-from sightline.render.save import SUFFIXES
+from sightline.render.save import SUFFIXES, check_writable
 from sightline.verbs.asked import index_of
 
+_FLAGS = (
+    "count", "frames", "model", "photos", "preset", "progress", "resume", "seed", "size", "start", "steps", "target",
+    "watch",
+)  # fmt: skip
 _CHANNELS = re.compile(r"(?P<first>\d+)(?:-(?P<last>\d+))?")
 
 
 def visualize(given: argparse.Namespace) -> int:
     """Images that a class, a unit or a layer fires for."""
-    goal, options = _goal(given), pairs(given.option, "--option")
+    goal, options = _goal(given), _options(given.option)
     model = model_of(given)
     targets = [-one if given.minimize else one for text in given.target for one in targets_of(text, model)]
     frames = given.frames or (8 if goal.suffix.lower() in FILMS else 0)
     with _Bar(given.steps, given.json) as bar:
         found = sl.visualize(
             model, targets[0] if len(targets) == 1 else targets, given.steps, given.size, given.seed, given.preset,
-            count=given.count, start=given.start, photos=given.photos, frames=frames, resume=given.resume,
+            count=given.count, start=given.start, photos=_photos(given.photos), frames=frames, resume=given.resume,
             watch=bar.watch, **options,
         )  # fmt: skip
     files = [goal, goal.with_suffix(".npz")] if found.interrupted else [goal]
@@ -42,7 +46,21 @@ def visualize(given: argparse.Namespace) -> int:
         _tell(found, files)
     if found.interrupted:
         raise KeyboardInterrupt
-    return 0
+    return 1 if any(one.code == "unreadable" for one in found.warnings) else 0
+
+
+def _options(given: list[str]) -> dict[str, Any]:
+    """What --option gives. Raises OptionError for what has a flag of its own."""
+    options = pairs(given, "--option")
+    for name in options:
+        if name in _FLAGS:
+            raise OptionError(f"--option {name}=...: it has a flag of its own, --{name}.")
+    return options
+
+
+def _photos(given: list[str] | None) -> str | list[str] | None:
+    """A folder, or the photos that are named."""
+    return given[0] if given and len(given) == 1 and Path(given[0]).is_dir() else given
 
 
 def targets_of(text: str, model: sl.Model) -> list[sl.targets.Target]:
@@ -90,7 +108,7 @@ def _tell(found: sl.Visualization, files: list[Path]) -> None:
         says = found.predictions[i][:1]
         answer = f"; the model says {says[0].label}" if says else ""
         chance = f" ({says[0].probability:.1%})" if says and says[0].probability is not None else ""
-        print(f"  {label}: {found.score} {float(found.scores[i]):.3g}{answer}{chance}")
+        print(f"  {label}: {found.unit} {float(found.scores[i]):.3g}{answer}{chance}")
     for label, best in zip(found.labels[:: found.count], found.strongest, strict=False):
         print(f"  strongest photo of {label}: {show.text(best.name)}, {best.score:.3g}")
     for warning in dict.fromkeys(found.warnings):
@@ -106,6 +124,7 @@ def _goal(given: argparse.Namespace) -> Path:
     if goal.suffix.lower() not in (*SUFFIXES, *FILMS):
         raise OptionError(f"--out {str(goal)!r}; possible: {', '.join((*SUFFIXES, *FILMS))}.")
     for other in (*(given.photos or ()), *([given.start] if given.start else [])):
-        if goal.resolve() == Path(other).resolve():
+        if goal.exists() and Path(other).resolve() in (goal.resolve(), goal.resolve().parent):
             raise OptionError(f"{goal} is one of the photos and would be overwritten; choose another --out.")
+    check_writable(goal)  # before the work, not after
     return goal

@@ -189,8 +189,8 @@ def interpolated(first: Target, last: Target, count: int) -> tuple[Target, ...]:
     """`count` targets from one to another, a mixture of both each: a row of images that changes by steps."""
     if count < 2:
         raise TargetError(f"count={count}; a row from one target to another has 2 or more.")
-    shares = [i / (count - 1) for i in range(count)]
-    return tuple((1 - share) * first + share * last for share in shares)
+    inner = [round(i / (count - 1), 3) for i in range(1, count - 1)]
+    return (first, *((1 - share) * first + share * last for share in inner), last)
 
 
 def _pair(seen: Seen, layer: str, vector: Any, at: At) -> tuple[Tensor, Tensor]:

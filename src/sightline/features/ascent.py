@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Generator, Tensor
 from torch.nn import functional as F
 from torch.optim import Optimizer
@@ -24,7 +23,6 @@ from sightline.network.reading import INPUT
 from sightline.network.rules import redirected
 
 _MEMORY = 0.9  # of the running score that a plateau is told by
-CARRIED = ("taken", "running", "best", "since", "importance")  # of a climb beside its numbers, when it goes on
 _RISE = 1e-3  # share of itself by which a score has to grow in `patience` steps
 
 
@@ -276,31 +274,3 @@ def _dice(seed: int, step: int, view: int) -> Generator:
     """A generator of each view's own: what it draws depends on nothing else."""
     (state,) = np.random.SeedSequence((seed, step, view)).generate_state(1, np.uint64).tolist()
     return Generator().manual_seed(state >> 1)
-
-
-def saved(climb: Climb) -> dict[str, NDArray[Any]]:
-    """What it takes to go on: numbers, the optimizer's state, and how the scores went, by name."""
-    state = climb.optimizer.state_dict()["state"]
-    flat = {f"optimizer.{i}.{name}": value for i, values in state.items() for name, value in values.items()}
-    if not all(isinstance(value, Tensor | int | float) for value in flat.values()):
-        flat = {}  # such an optimizer, as LBFGS is one, starts afresh
-    parts = {f"params.{i}": one.detach() for i, one in enumerate(climb.params)}
-    own = {name: getattr(climb, name) for name in CARRIED}
-    return {name: torch.as_tensor(value).cpu().numpy().copy() for name, value in (parts | flat | own).items()}
-
-
-def restore(climb: Climb, numbers: Mapping[str, NDArray[Any]]) -> None:
-    """Put back what `saved` gave."""
-    own = {name: torch.from_numpy(value.copy()) for name, value in numbers.items()}  # they will be written into
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in own.items():
-        if key.startswith("optimizer."):
-            _, index, name = key.split(".", 2)
-            state.setdefault(int(index), {})[name] = value
-    climb.optimizer.load_state_dict(climb.optimizer.state_dict() | {"state": state})
-    with torch.no_grad():
-        for i, one in enumerate(climb.params):
-            one.copy_(own[f"params.{i}"])
-    climb.taken = int(own["taken"])
-    for name in CARRIED[1:]:
-        setattr(climb, name, own[name].to(getattr(climb, name)))

@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from sightline.core.checks import whole
 from sightline.core.errors import OptionError
 from sightline.features.colours import from_pixels, to_pixels
 
@@ -54,6 +55,10 @@ class Pixels(Canvas):
 
     limits: tuple[float, float] | None = (0.0, 1.0)
     spread: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.limits is not None and not self.limits[0] < self.limits[1]:
+            raise OptionError(f"{self}: the first of the limits has to be below the second.")
 
     def start(self, dice: Sequence[Generator], shape: Shape) -> Params:
         return (0.5 + self.spread * _noise(dice, shape),)
@@ -107,6 +112,9 @@ class Laplacian(Canvas):
     spread: float = 0.05
     decorrelated: bool = True
 
+    def __post_init__(self) -> None:
+        whole("levels", self.levels, 1)
+
     def start(self, dice: Sequence[Generator], shape: Shape) -> Params:
         return tuple(self.spread * _noise(dice, one) for one in self._shapes(shape))
 
@@ -137,6 +145,10 @@ class CPPN(Canvas):
 
     hidden: int = 24
     layers: int = 8
+
+    def __post_init__(self) -> None:
+        whole("hidden", self.hidden, 1)
+        whole("layers", self.layers, 1)
 
     def start(self, dice: Sequence[Generator], shape: Shape) -> Params:
         widths = [2, *[2 * self.hidden] * self.layers]

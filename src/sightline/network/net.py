@@ -72,7 +72,8 @@ class Net:
                 images = self._ready(make(part))
                 scores = finite(self._answer(images.clone(), seen), "scores", self.module)
                 maps = {name: plain(calls[-1], layouts[name]) for name, calls in seen.items() if calls}
-                return one_each(target.read(Seen(scores, maps, rows[part], images)), target, len(scores)), scores
+                score = one_each(target.read(Seen(scores, maps, rows[part], images)), target, len(scores))
+                return score.detach(), scores
 
         return self._in_chunks(count, run)
 

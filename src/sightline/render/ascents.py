@@ -83,7 +83,7 @@ def curves(rise: Rise) -> Picture:
         label = None if many else rise.labels[i]
         axis.plot(steps, _running(scores), color=colour, lw=1.6, alpha=0.6 if many else 1.0, label=label)
     axis.set_xlabel("step", fontsize=9, color=INK)
-    axis.set_ylabel(f"{rise.score}, as looked at", fontsize=9, color=INK)
+    axis.set_ylabel(rise.score, fontsize=9, color=INK)
     axis.tick_params(labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)
     if not many:

@@ -50,6 +50,17 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
         raise SaveError(f"cannot write {str(goal)!r}: {error.strerror or error}.") from error
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Whether a file could be written there. Raises SaveError."""
+    folder = Path(path).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as error:
+        raise SaveError(f"cannot write {os.fspath(path)!r}: {error.strerror or error}.") from error
+
+
 def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)

@@ -34,4 +34,6 @@ def welch(one: Sequence[float], other: Sequence[float]) -> Welch:
 def _summed(values: Sequence[float]) -> tuple[float, float, int]:
     """The mean, its squared standard error, and how many."""
     n, mean = len(values), math.fsum(values) / len(values)
+    if min(values) == max(values):
+        return values[0], 0.0, n  # the mean's rounding would make a spread of it
     return mean, math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n, n

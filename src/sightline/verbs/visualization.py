@@ -18,8 +18,8 @@ from torch import Tensor
 
 from sightline.core.errors import OptionError
 from sightline.core.heats import Prediction, Warning
-from sightline.core.targets import Target
-from sightline.features.ascent import CARRIED
+from sightline.core.targets import Class, Target
+from sightline.features.saving import CARRIED
 from sightline.models.model import Model
 from sightline.photos.decode import Photo
 from sightline.render.film import FILMS, gif, save_film
@@ -87,6 +87,11 @@ class Visualization:
         return len(self.history)
 
     @property
+    def unit(self) -> str:
+        """What the scores are: the network's, a logit say, where every target is a class's."""
+        return self.score if all(isinstance(one, Class) for one in self.targets) else "strength"
+
+    @property
     def interrupted(self) -> bool:
         """Whether the user stopped it."""
         return any(one.code == "interrupted" for one in self.warnings)
@@ -116,8 +121,7 @@ class Visualization:
         """The images with how strongly their targets fire, beside the strongest photos if there are any."""
         tiles, photos = self._tiles(), self._photos()
         title = f"What {self.model.source} wants to see"
-        fires = f"the {self.score}" if all(map(indices, self.targets)) else "how strongly it fires"
-        about = f"{self.recipe['preset']}, {self.steps} steps; below each name: {fires} for the image as it is"
+        about = f"{self.recipe['preset']}, {self.steps} steps; below each name: {self.unit} for the image as it is"
         footer = f"canvas {self.recipe['canvas']}; seed {self.seed}; transforms {_listed(self.recipe['transforms'])}"
         if not self.strongest:
             return Wall(title, (Row("", tiles),), footer, self.warnings, about=about)
@@ -170,6 +174,7 @@ class Visualization:
     def _page(self) -> str:
         from sightline.render.ascents import Rise, rise_page
 
+        fires = f"{self.unit}, as looked at"
         marked = tuple(tuple(indices(self.targets[i // self.count])) for i in range(len(self)))
         film = gif(self._film()) if len(self.frames) > 1 else b""
         rise = Rise(
@@ -180,7 +185,7 @@ class Visualization:
             self.predictions,
             marked,
             self.history,
-            self.score,
+            "score less penalties, as looked at" if self.recipe.get("penalties") else fires,
             film,
         )
         return rise_page(rise, self.provenance)
@@ -246,7 +251,7 @@ def _opened(path: Any) -> dict[str, NDArray[Any]]:
     try:
         with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        json.loads(str(arrays["provenance"]))["ascent"], [arrays[name] for name in _WHOLE]
+        dict(json.loads(str(arrays["provenance"]))["ascent"]), [arrays[name] for name in _WHOLE]
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
         raise OptionError(
             f"resume={_named(path)} holds no visualization: {error}. Give an .npz that one saved."

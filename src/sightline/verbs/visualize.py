@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,12 @@ from torch.nn import functional as F
 from sightline.attribution.driver import stopped
 from sightline.core.checks import whole
 from sightline.core.errors import OptionError, PhotoError
-from sightline.core.heats import Warning
+from sightline.core.heats import Prediction, Warning
 from sightline.core.targets import Target, parts_of
-from sightline.features.ascent import Climb, Parts, Step, Way, restore, saved
+from sightline.features.ascent import Climb, Parts, Step, Way
 from sightline.features.canvases import Params, Shape
 from sightline.features.presets import way_of
+from sightline.features.saving import check_kept, restore, saved
 from sightline.models.model import Model
 from sightline.models.predictions import predictions_of
 from sightline.network.net import Net
@@ -33,8 +34,11 @@ from sightline.verbs.explain import check_model
 from sightline.verbs.goals import each, goals_of, own, rows_of, strength
 from sightline.verbs.record import fingerprint
 from sightline.verbs.visualization import Strongest, Visualization, saved_in
+from sightline.verbs.words import indices
 
 _TOP = 5
+_ENOUGH = 16  # steps after which an ascent should have risen
+_COUPLED = ("Adafactor", "LBFGS", "Muon")  # optimizers that look at all numbers together
 
 
 def visualize(
@@ -78,7 +82,8 @@ def visualize(
         raise OptionError(f"watch={watch!r}; give a function that is called with each Step, or None.")
     goals = goals_of(target, model)
     ask = _Ask(model, goals, way_of(preset, options), preset, (model.channels, *_size(size, model)), seed, count)
-    before = None if resume is None else saved_in(resume, ask.recipe)
+    recipe = ask.recipe  # before the network is borrowed: its buffers may change while it is
+    before = None if resume is None else saved_in(resume, recipe)
     black = model.normalize(torch.zeros(model.channels, *model.input_size))[None].to(model.device)
     with model.lend(black) as net:
         net.progress = progress or net.progress
@@ -114,14 +119,23 @@ class _Ask:
         """How many."""
         return rows_of(self.goal) * self.count
 
-    @property
+    @cached_property
     def recipe(self) -> dict[str, Any]:
         """What has to be the same for an ascent to go on, as plain values."""
         way = {name: _told(value) for name, value in vars(self.way).items()} | {"start": self._origin}
         return {
-            "model": self.model.source, "targets": [str(one) for one in self.goals], "preset": self.preset, **way,
-            "size": list(self.shape[1:]), "seed": self.seed, "count": self.count, "arrays": self._arrays,
+            "model": self.model.source, "made": self._made, "targets": [str(one) for one in self.goals],
+            "preset": self.preset, **way, "size": list(self.shape[1:]),
+            "seed": self.seed, "count": self.count, "arrays": self._arrays,
         }  # fmt: skip
+
+    @property
+    def _made(self) -> str | None:
+        """The fingerprint of the network's numbers and of what its input goes through."""
+        network = self.model.network
+        return fingerprint(
+            [list(network.state_dict().values()), list(self.model.mean or ()), list(self.model.std or ())]
+        )
 
     @property
     def _arrays(self) -> str | None:
@@ -184,11 +198,15 @@ def _climbed(
     made = _Made(climb, [], np.full((len(parts_of(climb.goal)), ask.images), np.nan, np.float32), {})
     if before is not None:
         restore(climb, before)
+        check_kept(climb, before, len(made.terms))
+        if climb.taken > steps:
+            raise OptionError(f"steps={steps}, and {climb.taken} were taken already; ask for more.")
         made.history, made.terms = list(before["history"]), before["terms"]
-        made.frames = dict(zip(before["frame_steps"].tolist(), before["frames"], strict=True))
+        kept = zip(before["frame_steps"].tolist(), before["frames"], strict=True)
+        made.frames = {step: frame for step, frame in kept if not frames or step % frames == 0}
     try:
         for step in climb.steps(steps - climb.taken):
-            made.history.append(step.score.numpy())
+            made.history.append(step.score.numpy().copy())
             made.terms = np.where(np.isnan(step.terms.numpy()), made.terms, step.terms.numpy())
             if frames and (step.number - 1) % frames == 0:
                 made.frames[step.number - 1] = _bytes(_flattened(step.images, ask.shape[0]))
@@ -214,13 +232,41 @@ def _judged(ask: _Ask, net: Net, made: _Made, strongest: tuple[Strongest, ...]) 
     flat = said.ndim == 2
     return Visualization(
         model=model, recipe=ask.recipe, targets=ask.goals, count=ask.count, drawn=drawn, images=images, scores=scores,
-        predictions=tuple(tuple(predictions_of(model, net.readout, one, _TOP) if flat else ()) for one in said),
+        predictions=tuple(_answers(ask, net, one, i) if flat else () for i, one in enumerate(said)),
         strongest=strongest, score=net.readout.score,
         terms=made.terms, names=tuple(str(part) for _, part in parts_of(climb.goal)),
         history=np.stack(made.history) if made.history else np.zeros((0, len(images)), np.float32),
         frames=tuple(made.frames.items()), importance=climb.importance.cpu(), state=saved(climb), seed=ask.seed,
-        warnings=(*model.warnings, *net.warnings, *made.warnings),
+        warnings=(*model.warnings, *net.warnings, *made.warnings, *_doubts(ask, made, images)),
     )  # fmt: skip
+
+
+def _answers(ask: _Ask, net: Net, scores: Tensor, image: int) -> tuple[Prediction, ...]:
+    """The best answers for an image, and those that its target asks for."""
+    asked = indices(ask.goals[image // ask.count])
+    every = predictions_of(ask.model, net.readout, scores, scores.shape[0])
+    return tuple(one for rank, one in enumerate(every) if rank < _TOP or one.index in asked)
+
+
+def _doubts(ask: _Ask, made: _Made, images: Tensor) -> Iterator[Warning]:
+    """What makes an ascent none, or its images less than they seem."""
+    silent = [i for i, moved in enumerate(made.climb.importance.flatten(1).any(1).tolist()) if not moved]
+    if silent and made.history:
+        message = f"images {silent} did not move: nothing of them changes what they are to fire for."
+        yield Warning("blank-map", f"{message} Try another start, layer or preset.")
+    first, last = made.history[0] if made.history else 0, made.climb.running.numpy()
+    still = [i for i in np.flatnonzero(last <= first).tolist() if i not in silent]
+    if still and made.climb.taken >= _ENOUGH:
+        message = f"images {still} fire no more than at the start, less what penalties take off."
+        yield Warning("not-risen", f"{message} Try another preset, fewer penalties, a higher rate, or more steps.")
+    if ask.count > 1 and bool((images[1 :: ask.count] == images[:: ask.count]).all()):
+        message = (
+            "the images of a target are all alike: neither the start nor the transforms draw anything at random."
+        )
+        yield Warning("same-images", message)
+    if ask.images > 1 and type(made.climb.optimizer).__name__ in _COUPLED:
+        message = f"{type(made.climb.optimizer).__name__} moves all images of a batch as one; alone each differs."
+        yield Warning("coupled-images", message)
 
 
 def _strongest(ask: _Ask, net: Net, crowd: Crowd) -> tuple[Strongest, ...]:

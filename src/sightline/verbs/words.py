@@ -18,6 +18,8 @@ def describe(target: Target, labels: tuple[str, ...] | None) -> str:
             return label(index)
         case Contrast(index, other):
             return f"{label(index)} rather than {label(other)}"
+        case Sum(((-1.0, part),)):
+            return f"least {describe(part, labels)}"
         case Sum(parts):
             words = [f"{_factor(weight)}{describe(part, labels)}" for weight, part in parts]
             return " ".join(words).removeprefix("+ ")
@@ -56,7 +58,7 @@ def _inside(target: Target) -> str:
 
 def _factor(weight: float) -> str:
     sign, size = ("- " if weight < 0 else "+ "), abs(weight)
-    return sign + (f"{size:g} × " if size != 1 else "")
+    return sign + (f"{size:.3g} × " if size != 1 else "")
 
 
 def indices(target: Target) -> list[int]:
