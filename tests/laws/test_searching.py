@@ -14,7 +14,7 @@ PHOTOS = list(np.random.default_rng(0).random((10, 8, 12, 3), np.float32))
 ASKED = {
     "top_photos": lambda model, **more: sl.top_photos(model, PHOTOS, None, [1, 4], count=3, **more),
     "concepts": lambda model, **more: sl.concepts(model, PHOTOS, count=2, **more),
-    "tcav": lambda model, **more: sl.tcav(model, PHOTOS[:3], PHOTOS[3:], PHOTOS[:5], 2, runs=2, **more),
+    "tcav": lambda model, **more: sl.tcav(model, PHOTOS[:3], PHOTOS[3:], PHOTOS[:5], 2, runs=2, controls=19, **more),
 }
 
 

@@ -51,10 +51,10 @@ REDS, BLUES, OTHERS, SHOWN = photos(24, 1, (0,)), photos(24, 2, (2,)), photos(60
 def test_a_concept_that_is_used_counts():
     found = sl.tcav(model(), REDS, OTHERS, SHOWN, "red", name="redness")
     assert found.score == 1
-    assert found.p < 1e-3
+    assert found.p == 0.01  # the least that 99 controls can give
     assert found.told_apart
     assert found.headline.startswith("Along redness the score of red rises in 100% of the photos, along random")
-    assert found.headline.endswith("more often.")
+    assert found.headline.endswith("more than by chance.")
     assert found.layer == "look"
     assert found.vectors.shape == (20, 3, 3, 3)
     assert np.linalg.norm(found.vectors.reshape(20, -1), axis=1) == pytest.approx(1, abs=1e-5)
@@ -64,8 +64,9 @@ def test_a_concept_that_is_used_counts():
 def test_a_concept_that_counts_against_a_class_falls():
     found = sl.tcav(model(), REDS, OTHERS, SHOWN, "pale")
     assert found.score == 0
-    assert found.p < 1e-3
-    assert found.headline.endswith("less often.")
+    assert found.p == 0.01
+    assert found.rise < found.chance.rises.min()
+    assert found.headline.endswith("less than by chance.")
 
 
 def test_a_class_that_does_not_read_the_layer_is_said():
@@ -76,7 +77,7 @@ def test_a_class_that_does_not_read_the_layer_is_said():
     with pytest.warns(sl.SightlineWarning, match="does not depend on this layer"):
         found = sl.tcav(model(net=Blind().eval()), REDS, OTHERS, SHOWN, 0)
     assert found.p == 1
-    assert found.headline.endswith("no difference.")
+    assert found.headline.endswith("which may be chance.")
 
 
 def test_a_concept_that_is_noise_is_undecided():
@@ -90,11 +91,23 @@ def test_a_concept_that_is_noise_is_undecided():
 
 def test_a_concept_that_the_class_does_not_read_is_near_chance():
     """Blue is told apart with ease and read by no class: what its vectors have of red is left to chance."""
-    shares = []
+    found = []
     for seed in range(12):
         given = photos(24, 50 + seed, (2,)), photos(60, 200 + seed)
-        shares.append(sl.tcav(model(), *given, SHOWN, "red", runs=4).score)
-    assert 0.2 < np.mean(shares) < 0.8
+        found.append(sl.tcav(model(), *given, SHOWN, "red", runs=4, controls=19))
+    assert 0.2 < np.mean([one.score for one in found]) < 0.8
+    assert sum(one.p <= 0.05 for one in found) <= 1
+    assert sum(one.test.p <= 0.05 for one in found) >= 6  # Welch's: the runs share photos
+
+
+def test_p_counts_the_controls_that_are_as_steep():
+    found = sl.tcav(model(), photos(24, 9, (0,)), OTHERS, SHOWN, "green", controls=39)
+    rises, middle = found.chance.slopes.mean(1), found.chance.slopes.mean()
+    as_far = np.abs(rises - middle) >= abs(found.found.slopes.mean() - middle)
+    assert found.p == (1 + as_far.sum()) / 40
+    assert found.p > 0.05
+    assert found.headline.endswith(", which may be chance.")
+    assert repr(found) == f"Tcav({found.headline} p = {found.p:.2g})"
 
 
 def test_the_slopes_are_the_directional_derivatives():
@@ -153,6 +166,7 @@ def test_a_layer_that_the_score_is_linear_in_is_said():
         ({"target": "blue"}, sl.TargetError, "blue"),
         ({"target": 7}, sl.TargetError, "class 7 does not exist"),
         ({"runs": 1}, sl.OptionError, "runs has to be 2 or more"),
+        ({"controls": 18}, sl.OptionError, "controls has to be 19 or more"),
         ({"concept": REDS[:2]}, sl.OptionError, "2 photos of the concept and 60 others"),
         ({"others": []}, sl.PhotoError, "none of the photos of others could be read"),
         ({"layer": "nowhere"}, sl.LayerError, "nowhere"),
@@ -174,17 +188,19 @@ def test_folders_name_their_concept(tmp_path):
 
 
 def test_files_hold_what_was_found(tmp_path):
-    found = sl.tcav(model(), REDS, OTHERS, SHOWN, "red", runs=5)
+    found = sl.tcav(model(), REDS, OTHERS, SHOWN, "red", runs=5, controls=29)
     for name in ("tcav.png", "tcav.jpg", "tcav.svg", "tcav.html"):
         found.save(tmp_path / name)
     with Image.open(tmp_path / "tcav.png") as picture:
         assert picture.size[0] > 600
-    assert found.headline in (tmp_path / "tcav.html").read_text()
-    titles = [axis.get_title("left") for axis in found.figure().axes]
-    assert titles[0].startswith("p = ")
-    assert "n = 5 and 5 vectors" in titles[0]
+    page = (tmp_path / "tcav.html").read_text()
+    assert found.headline in page
+    assert "Welch" in page
+    titles = [axis.get_title("left") for axis in found.figure().axes if axis.get_title("left")]
+    assert titles[0] == "p = 0.033, n = 29 random concepts"
+    assert titles[1].startswith("TCAV score: 100%, by chance ")
     found.save(tmp_path / "tcav.npz")
     with np.load(tmp_path / "tcav.npz") as saved:
         assert np.array_equal(saved["vectors"], found.vectors)
-        assert saved["null_scores"].shape == (5,)
+        assert saved["null_scores"].shape == saved["null_rises"].shape == (29,)
         assert json.loads(str(saved["provenance"])) == json.loads(json.dumps(found.provenance))

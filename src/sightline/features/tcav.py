@@ -28,7 +28,7 @@ class Runs:
     """Classifiers trained one by one: the unit normal `vectors` (runs, d), towards the concept, of what they found.
 
     `accuracy` (runs,) on photos that were held out; `slopes` (runs, n): the score's derivative along each vector for
-    each photo; `scores` (runs,): the share of photos where that is positive.
+    each photo; `scores` (runs,): the share of photos where that is positive; `rises` (runs,): its mean over photos.
     """
 
     vectors: Floats
@@ -39,6 +39,11 @@ class Runs:
     def scores(self) -> Doubles:
         """The TCAV score of each run, in [0, 1]."""
         return np.asarray((self.slopes > 0).mean(1), np.float64)
+
+    @property
+    def rises(self) -> Doubles:
+        """The mean slope of each run, (runs,): what its score is a coarse form of, without an end at 0 or 1."""
+        return np.asarray(self.slopes.mean(1, dtype=np.float64), np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,13 +1,13 @@
-"""Trials of a concept beside trials of chance: dots in two rows, for scores and for accuracies."""
+"""Trials of a concept beside trials of chance: dots in two rows, for slopes, scores and accuracies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from sightline.core.heats import Warning
@@ -18,27 +18,34 @@ from sightline.render.page import doubts, heading, how, image, page, paragraph, 
 from sightline.render.sheet import QUIET, Picture, as_written, sheet
 from sightline.render.strands import quiet
 from sightline.render.strip import EDGE, Below, Top
+from sightline.render.words import number
 
-_WIDTH, _NAME, _PLOT, _ROW, _TITLE, _UNDER = 9.6, 1.5, 3.4, 0.8, 0.34, 0.42
-"""Inches: the figure, a row's name, a plot's width, its rows, its title, the ticks below it."""
+_WIDTH, _NAME, _PLOT, _BETWEEN, _ROW, _TITLE, _UNDER = 10.6, 1.35, 2.7, 0.42, 0.8, 0.34, 0.42
+"""Inches: the figure, a row's name, a plot, what is between two, its rows, its title, the ticks below it."""
 _CHANCE = "#94a3b8"
 _ROOM = 0.36  # of a row's height, up and down, for dots that share a value
 
 
+class Row(NamedTuple):
+    """What classifiers found, one by one: mean slopes, and scores and accuracies in [0, 1]."""
+
+    rises: Sequence[float]
+    scores: Sequence[float]
+    accuracy: Sequence[float]
+
+
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """What classifiers of a `concept` and of chance found: `scores` and `null` in [0, 1], and their accuracies.
+    """What classifiers of a `concept` and of chance found of a `label`'s score.
 
-    `what` the scores are of, in words; `told`: the test of the two, in words.
+    `told`: the test of the two rows' slopes, in words; `paper`: what the paper's own test says of their scores.
     """
 
     concept: str
-    what: str
-    scores: Sequence[float]
-    null: Sequence[float]
-    accuracy: Sequence[float]
-    null_accuracy: Sequence[float]
+    label: str
+    rows: tuple[Row, ...]
     told: str
+    paper: str
     headline: str
     about: str
     warnings: tuple[Warning, ...] = ()
@@ -46,64 +53,72 @@ class Trials:
 
 
 def trials_figure(trials: Trials) -> Picture:
-    """The scores with those of chance below, the test above; beside them how well the classifiers did."""
+    """Slopes, scores and accuracies, each with those of chance below; the test stands above the slopes."""
     top, below = Top(trials.headline, trials.about, _WIDTH), Below(trials.warnings, trials.footer, _WIDTH)
-    titles = [lines_of(one, _PLOT + 0.4, 9, "bold", 2) for one in (trials.told, _accuracy(trials))]
+    plots = _plots(trials)
+    titles = [lines_of(title, _PLOT + 0.25, 9, "bold", 2) for title, *_ in plots]
     title = _TITLE + 0.16 * (max(map(len, titles)) - 1)
     drawn, place = sheet(_WIDTH, top.height + title + 2 * _ROW + _UNDER + below.height)
     top.draw(drawn)
-    left = EDGE + _NAME
-    scores = place(left, top.height + title, _PLOT, 2 * _ROW)
-    _draw(scores, trials.scores, trials.null, titles[0], trials.what)
-    names = [shortened(trials.concept, _NAME - 0.15, 9, "bold"), "random photos"]
-    scores.set_yticks([1, 0], names, fontsize=9, family=fonts())
-    scores.get_yticklabels()[0].set(weight="bold", color=MARK)
-    found = place(left + _PLOT + 0.55, top.height + title, _PLOT, 2 * _ROW)
-    _draw(found, trials.accuracy, trials.null_accuracy, titles[1], "right on photos held out")
-    found.set_yticks([])
+    for i, (_, what, middle, bounds) in enumerate(plots):
+        axis = place(EDGE + _NAME + i * (_PLOT + _BETWEEN), top.height + title, _PLOT, 2 * _ROW)
+        _draw(axis, [row[i] for row in trials.rows], middle, bounds)
+        axis.set_xlabel(shortened(what, _PLOT + 0.3, 8), fontsize=8, labelpad=3, family=fonts())
+        axis.set_title("\n".join(titles[i]), fontsize=9, weight="bold", color=INK, loc="left", pad=6, family=fonts())
+        names = [] if i else [shortened(trials.concept, _NAME - 0.15, 9, "bold"), "random photos"]
+        axis.set_yticks([1, 0][: len(names)], names, fontsize=9, family=fonts())
+        for name in axis.get_yticklabels()[:1]:
+            name.set(weight="bold", color=MARK)
     below.draw(drawn)
     return as_written(drawn)
 
 
 def trials_page(trials: Trials, provenance: Any) -> str:
     """The finding, the figure, means and extremes, and how it was made, as a page of its own."""
+    told = ("slope", "{:.3g}"), ("score", "{:.1%}"), ("accuracy", "{:.1%}")
     rows = [
-        (name, str(len(values)), f"{min(values):.1%}", f"{sum(values) / len(values):.1%}", f"{max(values):.1%}")
-        for name, values in (
-            (f"score, {trials.concept}", trials.scores),
-            ("score, random photos", trials.null),
-            (f"accuracy, {trials.concept}", trials.accuracy),
-            ("accuracy, random photos", trials.null_accuracy),
-        )
+        (f"{what}, {name}", str(len(row[i])), *map(form.format, (min(row[i]), np.mean(row[i]), max(row[i]))))
+        for i, (what, form) in enumerate(told)
+        for name, row in zip((trials.concept, "random photos"), trials.rows, strict=True)
     ]
     parts = [
         heading(trials.about, 1),
         paragraph(trials.headline, "verdict"),
         paragraph(trials.told),
         doubts(trials.warnings),
-        image(trials_figure(trials)._repr_png_(), "scores beside those of chance", trials.footer),
+        image(trials_figure(trials)._repr_png_(), "the concept's vectors beside those of chance", trials.footer),
         table(("", "vectors", "least", "mean", "most"), rows),
+        paragraph(trials.paper),
         how(provenance),
     ]
     return page(trials.about, parts)
 
 
-def _accuracy(trials: Trials) -> str:
-    means = (float(np.mean(one)) for one in (trials.accuracy, trials.null_accuracy))
-    return "can the classifiers tell it? {:.0%}, by chance {:.0%}".format(*means)
+def _plots(trials: Trials) -> list[tuple[str, str, float, tuple[float, float]]]:
+    """Of each plot its title, what its axis shows, the value of no effect there, and the axis' bounds."""
+    rises = [0.0, *(value for row in trials.rows for value in row.rises)]
+    room = 0.04 * (max(rises) - min(rises)) or 1.0
+    means = [f"{np.mean(values):.0%}" for row in trials.rows for values in (row.scores, row.accuracy)]
+    return [
+        (trials.told, f"mean slope of {trials.label} along a vector", 0.0, (min(rises) - room, max(rises) + room)),
+        (f"TCAV score: {means[0]}, by chance {means[2]}", "photos in which it rises", 0.5, (-0.03, 1.03)),
+        (f"told apart: {means[1]} right, by chance {means[3]}", "right on photos held out", 0.5, (-0.03, 1.03)),
+    ]
 
 
-def _draw(axis: Any, own: Sequence[float], null: Sequence[float], title: list[str], what: str) -> None:
-    """Two rows of dots, their means as bars, half as a line."""
-    axis.set(xlim=(-0.03, 1.03), ylim=(-0.5, 1.5))
-    axis.axvline(0.5, color=_CHANCE, lw=0.9, ls=(0, (4, 3)), zorder=0)
-    for row, values, colour in ((1, own, MARK), (0, null, QUIET)):
+def _draw(axis: Any, rows: Sequence[Sequence[float]], middle: float, bounds: tuple[float, float]) -> None:
+    """Two rows of dots, their means as bars, and no effect as a line."""
+    axis.set(xlim=bounds, ylim=(-0.5, 1.5))
+    axis.axvline(middle, color=_CHANCE, lw=0.9, ls=(0, (4, 3)), zorder=0)
+    for row, values, colour in zip((1, 0), rows, (MARK, QUIET), strict=True):
         at = np.asarray(values, np.float64)
-        axis.scatter(at, row + _apart(at), s=20, color=colour, alpha=0.75, lw=0, clip_on=False)
+        axis.scatter(
+            at, row + _apart(at / (bounds[1] - bounds[0])), s=20, color=colour, alpha=0.75, lw=0, clip_on=False
+        )
         axis.vlines(at.mean(), row - 0.42, row + 0.42, color=colour, lw=2)
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _at: f"{value:.0%}"))
-    axis.set_xlabel(shortened(what, _PLOT + 0.4, 8), fontsize=8, labelpad=3, family=fonts())
-    axis.set_title("\n".join(title), fontsize=9, weight="bold", color=INK, loc="left", pad=6, family=fonts())
+    shares = middle > 0
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _at: f"{value:.0%}" if shares else number(value)))
+    axis.xaxis.set_major_locator(MaxNLocator(5))
     quiet(axis)
     axis.tick_params(axis="y", length=0)
 

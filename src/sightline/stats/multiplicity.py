@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+_ROUNDING = 1e-9  # share of a distance that is rounding
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -25,3 +28,13 @@ def randomization_p(effect: float, controls: Sequence[float]) -> float:
     It is never 0, and valid for any n where effect and controls are exchangeable (doi:10.2202/1544-6115.1585).
     """
     return (1 + sum(control >= effect for control in controls)) / (1 + len(controls))
+
+
+def two_sided_p(effect: float, controls: Sequence[float]) -> float:
+    """The two-sided Monte Carlo randomization p: how far from the controls' mean the effect is, and each control.
+
+    As `randomization_p`, of the distances; those that differ by rounding count as alike.
+    """
+    middle = math.fsum(controls) / len(controls)
+    away = abs(effect - middle)
+    return randomization_p(away - _ROUNDING * away, [abs(control - middle) for control in controls])

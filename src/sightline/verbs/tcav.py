@@ -28,6 +28,7 @@ from sightline.verbs.trialled import Tcav
 from sightline.verbs.words import describe
 
 _FEW = 20  # photos: fewer make an unsteady vector, and a coarse score
+_FEWEST = 19  # controls: with fewer, p can never be 0.05
 _NORMAL = 1.645  # one-sided 95 %
 _ALIKE = 1e-4  # share of the largest slope by which those of a linear head may differ
 
@@ -41,6 +42,7 @@ def tcav(
     layer: str | None = None,
     *,
     runs: int = 20,
+    controls: int = 99,
     seed: int = 0,
     name: str | None = None,
     progress: Progress | None = None,
@@ -49,15 +51,19 @@ def tcav(
 
     In each of `runs` a logistic regression learns to tell `concept` photos from as many random `others`, in what the
     layer puts out, flattened; a third of both is held out. Its score is the share of `photos`, which should be of the
-    target's class, whose derivative of the target along the vector is above zero. As many runs between two random
-    parts of `others` of the same size are the null, and Welch's two-sided t test compares the two. `concept`,
-    `others`, `photos`: a folder each, or an iterable of photos. `layer`: None takes the model's default layer; where
-    the score is linear in it, an earlier one says more. `name`: of the concept; None takes its folder's. Needs the
-    extra "concepts". Raises PhotoError, TargetError, LayerError, OptionError, MethodError without scikit-learn or for
-    a black box, NetworkError.
+    target's class, whose derivative of the target along the vector is above zero. In `controls` runs more a random
+    part of `others` stands for the concept against another. p, two-sided, is how often such a control's mean slope
+    is as far from theirs as that of the concept over all its runs, which is not bounded as scores are: 0.3 to 3 % of
+    chance concepts had 0.05 or less, and 52 to 66 % by the paper's Welch test (docs/concepts.md).
+
+    `concept`, `others`, `photos`: a folder each, or an iterable of photos. `layer`: None takes the model's default
+    layer; where the score is linear in it, an earlier one says more. `name`: of the concept; None takes its folder's.
+    Needs the extra "concepts". Raises PhotoError, TargetError, LayerError, OptionError, MethodError without
+    scikit-learn or for a black box, NetworkError.
     """
     check_model(model)
     whole("runs", runs, 2)
+    whole("controls", controls, _FEWEST)
     whole("seed", seed, 0)
     asked = _one_target(target, model)
     where = model.default_layer if layer is None else layer
@@ -69,7 +75,7 @@ def tcav(
     own, rest = (reads[what].all()[1] for what in ("concept", "others"))
     slopes = _slopes(reads["class"], asked)
     trial = Trial(*(one.flatten(1).numpy() for one in (own, rest, slopes)))
-    found, chance = trial.run(runs, seed), trial.null(runs, seed)
+    found, chance = trial.run(runs, seed), trial.null(controls, seed)
     bound = 0.5 + _NORMAL * math.sqrt(0.25 / (2 * trial.held_out))
     shared = dict.fromkeys(one for read in reads.values() for one in read.warnings)
     result = Tcav(

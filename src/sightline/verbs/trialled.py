@@ -18,6 +18,7 @@ from sightline.features.tcav import Runs
 from sightline.render import trials
 from sightline.render.save import save_arrays, save_picture, suffix_of, write
 from sightline.render.words import number
+from sightline.stats.multiplicity import two_sided_p
 from sightline.stats.welch import Welch
 from sightline.verbs.record import versions
 
@@ -34,9 +35,9 @@ class Tcav:
     """Whether a target's score rises along what tells a concept apart in a layer, beside chance (arXiv:1711.11279).
 
     `found` are the classifiers of the concept, `chance` those of random photos: `found.scores` the share of photos
-    whose score rises along each vector, `found.accuracy` on photos held out. `test`: Welch's, of equal means. The
-    runs share photos and are no independent samples, so that its p is too small: see docs/concepts.md. `bound`: the
-    accuracy up to which a classifier may be right by chance.
+    whose score rises along each vector, `found.rises` how steeply, `found.accuracy` on photos held out. `test`:
+    Welch's of the scores, as in the paper; it takes runs that share photos for independent, so that its own p is too
+    small, and `p` is not that one. `bound`: the accuracy up to which a classifier may be right by chance.
     """
 
     layer: str
@@ -56,8 +57,13 @@ class Tcav:
 
     @property
     def p(self) -> float:
-        """The two-sided p of Welch's test."""
-        return self.test.p
+        """How often a random concept's slope is as far from their mean: a two-sided Monte Carlo randomization p."""
+        return two_sided_p(self.rise, self.chance.rises.tolist())
+
+    @property
+    def rise(self) -> float:
+        """The mean derivative of the target along the concept's vectors, over the photos and the runs."""
+        return float(self.found.rises.mean())
 
     @property
     def score(self) -> float:
@@ -96,25 +102,26 @@ class Tcav:
             right = self.found.accuracy.mean()
             return f"Undecided: classifiers can hardly tell {self.concept} from the others ({right:.0%} right)."
         shares = f"{self.score:.0%} of the photos, along random vectors in {self.chance.scores.mean():.0%}"
-        more = "no difference" if self.p >= LEVEL else "more often" if self.test.t > 0 else "less often"
-        return f"Along {self.concept} the score of {self.label} rises in {shares}: {more}."
+        side = "more" if self.rise > self.chance.rises.mean() else "less"
+        finding = f": {side} than by chance" if self.p <= LEVEL else ", which may be chance"
+        return f"Along {self.concept} the score of {self.label} rises in {shares}{finding}."
 
     def trials(self) -> trials.Trials:
         """What the figure shows."""
-        own, null = len(self.found.scores), len(self.chance.scores)
         sizes = "{} photos of the concept, {} others, {} of the class".format(*self._sizes)
         return trials.Trials(
             concept=self.concept,
-            what=f"TCAV score: photos where the score of {self.label} rises along a vector",
-            scores=self.found.scores.tolist(),
-            null=self.chance.scores.tolist(),
-            accuracy=self.found.accuracy.tolist(),
-            null_accuracy=self.chance.accuracy.tolist(),
-            told=f"{_p(self.p)}, n = {own} and {null} vectors (Welch)",
+            label=self.label,
+            rows=tuple(
+                trials.Row(runs.rises.tolist(), runs.scores.tolist(), runs.accuracy.tolist())
+                for runs in (self.found, self.chance)
+            ),
+            told=f"{_p(self.p)}, n = {len(self.chance.scores)} random concepts",
+            paper=f"Welch's test of the scores, as in the paper, but its vectors share photos: {_p(self.test.p)}.",
             headline=self.headline,
             about=f"{self.concept}  ·  {self.label}  ·  layer {self.layer}",
             warnings=self.warnings,
-            footer=f"{self.model}  ·  {sizes}  ·  bars: means  ·  the vectors share photos, so that p is too small",
+            footer=f"{self.model}  ·  {sizes}  ·  bars: means  ·  p: how often a random concept is as steep",
         )
 
     def figure(self) -> Picture:
@@ -136,7 +143,7 @@ class Tcav:
         arrays = {
             f"{part}{name}": np.asarray(getattr(runs, name))
             for part, runs in parts.items()
-            for name in ("scores", "accuracy", "slopes")
+            for name in ("scores", "accuracy", "rises", "slopes")
         }
         return {"vectors": self.vectors, **arrays}
 
@@ -156,9 +163,10 @@ class Tcav:
             "null_scores": self.chance.scores.tolist(),
             "accuracy": self.found.accuracy.tolist(),
             "null_accuracy": self.chance.accuracy.tolist(),
-            "t": self.test.t if math.isfinite(self.test.t) else None,
-            "freedom": self.test.freedom if math.isfinite(self.test.freedom) else None,
+            "rises": self.found.rises.tolist(),
+            "null_rises": self.chance.rises.tolist(),
             "p": self.p,
+            "welch": {name: part if math.isfinite(part) else None for name, part in self.test._asdict().items()},
             "headline": self.headline,
             "seed": self.seed,
             "warnings": [{"code": one.code, "message": one.message} for one in self.warnings],
