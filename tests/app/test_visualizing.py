@@ -113,3 +113,25 @@ def test_a_wrong_request_is_refused_in_words(capsys, asked, told):
     status, out, err = run(capsys, *asked, *(() if "--steps" in asked else ("--steps", "1")))
     assert (status, out) == (2, "")
     assert told in err
+
+
+def test_a_flag_is_not_an_option(capsys):
+    status, _, err = run(capsys, "--target", "ball", "--option", "start=zero")
+    assert status == 2
+    assert "it has a flag of its own, --start" in err
+
+
+def test_photos_may_be_a_folder_and_one_that_is_broken_is_told(desk, capsys):
+    (desk / "many").mkdir()
+    (desk / "many" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    (desk / "court.png").rename(desk / "many" / "court.png")
+    status, out, _ = run(capsys, "--target", "ball", "--steps", "1", "--photos", "many")
+    assert status == 1
+    assert "strongest photo of ball: court" in out
+    assert "broken.jpg" in out
+
+
+def test_a_unit_is_not_told_in_logits(capsys):
+    _, out, _ = run(capsys, "--target", "unit:features.4:3", "--steps", "1")
+    assert "strength" in out
+    assert "logit" not in out

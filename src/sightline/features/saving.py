@@ -58,7 +58,7 @@ def check_kept(climb: Climb, numbers: Arrays, terms: int) -> None:
     for name, shape in shapes.items():
         _fits(name, numbers[name], shape)
     if len(steps) != len(numbers["frames"]):
-        raise OptionError(f"resume: {len(numbers['frames'])} frames of {len(steps)} steps; the file is not whole.")
+        raise OptionError(f"resume: {len(numbers['frames'])} frames, and frame_steps tells of {len(steps)}.")
 
 
 def _check(climb: Climb, numbers: Arrays) -> None:
