@@ -23,12 +23,12 @@ from sightline.transforms import Jitter, Noise, Rotate, Scale
 HERE = Path(__file__).parent
 DATA = HERE.parent / os.environ.get("SIGHTLINE_DATA", "../shared/data") / "models"
 CLASSES = [20, 281, 401, 430, 473, 130, 292, 340, 817, 963]
-DEPTHS = {  # a layer, and the side of an input that shows what it sees at once
-    "features.1.depthwise_act": 32,
-    "features.3.depthwise_act": 64,
-    "features.5.depthwise_act": 96,
-    "features.10.depthwise_act": 160,
-    "features.17.depthwise_act": 224,
+DEPTHS = {  # a layer before its ReLU, and the side of an input that shows what it sees at once
+    "features.1.depthwise": 32,
+    "features.3.depthwise": 64,
+    "features.5.depthwise": 96,
+    "features.10.depthwise": 160,
+    "features.16.expand": 192,
 }
 WIDE = 12  # channels of a depth
 STEADY = (Jitter(0.05), Scale(0.95, 1.05), Rotate(5))  # for what has a place and a size, or is small
@@ -50,18 +50,18 @@ def classes(steps: int) -> None:
 
 
 def filters(steps: int) -> None:
-    """At each of five depths the first twelve channels that fire."""
+    """The first twelve channels at each of five depths that any image moves."""
     rows = []
     for layer, side in DEPTHS.items():
-        targets = [Unit(layer, channel) for channel in range(WIDE + 4)]
-        vis = sl.visualize(mobilenet(side), targets, steps=steps, transforms=STEADY)
-        alive = [i for i, score in enumerate(vis.scores) if score > 0][:WIDE]
+        moves = None if layer == "features.16.expand" else STEADY  # None: the preset's own
+        units = [Unit(layer, i) for i in range(2 * WIDE if side < 64 else WIDE)]  # some of the first layers' are dead
+        vis = sl.visualize(mobilenet(side), units, steps=steps, transforms=moves)
+        alive = [i for i in range(len(vis)) if vis.importance[i].any()][:WIDE]
         tiles = (Tile(vis.picture(i), str(i), f"{float(vis.scores[i]):.3g}") for i in alive)
         rows.append(Row(f"{layer}, {side} x {side} pixels", tuple(tiles)))
-    about = "channels at five depths of a MobileNet V2, each by its number; below it, its mean activation"
-    save_picture(
-        HERE / "filters.jpg", figure_of(Wall("What filters want to see", tuple(rows), columns=WIDE, about=about))
-    )
+    about = "channels at five depths of a MobileNet V2, each by its number; below it, its mean before the ReLU"
+    wall = Wall("What filters want to see", tuple(rows), columns=WIDE, about=about)
+    save_picture(HERE / "filters.jpg", figure_of(wall))
 
 
 def ball(steps: int) -> None:
