@@ -23,11 +23,11 @@ from sightline.transforms import Jitter, Noise, Rotate, Scale
 HERE = Path(__file__).parent
 DATA = HERE.parent / os.environ.get("SIGHTLINE_DATA", "../shared/data") / "models"
 CLASSES = [20, 281, 401, 430, 473, 130, 292, 340, 817, 963]
-DEPTHS = {  # a layer before its ReLU, and the side of an input that shows what it sees at once
-    "features.1.depthwise": 32,
-    "features.3.depthwise": 64,
-    "features.5.depthwise": 96,
-    "features.10.depthwise": 160,
+DEPTHS = {  # a layer, and the side of an input that shows what it sees at once
+    "features.1.depthwise_act": 32,
+    "features.3.depthwise_act": 64,
+    "features.5.depthwise_act": 96,
+    "features.10.depthwise_act": 160,
     "features.16.expand": 192,
 }
 WIDE = 12  # channels of a depth
@@ -59,7 +59,7 @@ def filters(steps: int) -> None:
         alive = [i for i in range(len(vis)) if vis.importance[i].any()][:WIDE]
         tiles = (Tile(vis.picture(i), str(i), f"{float(vis.scores[i]):.3g}") for i in alive)
         rows.append(Row(f"{layer}, {side} x {side} pixels", tuple(tiles)))
-    about = "channels at five depths of a MobileNet V2, each by its number; below it, its mean before the ReLU"
+    about = "channels at five depths of a MobileNet V2, each by its number; below it, its mean activation"
     wall = Wall("What filters want to see", tuple(rows), columns=WIDE, about=about)
     save_picture(HERE / "filters.jpg", figure_of(wall))
 
