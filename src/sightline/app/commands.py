@@ -69,8 +69,9 @@ def _by_target(
 
 def predict(given: argparse.Namespace) -> int:
     """The model's answers for each photo."""
-    if given.option:
-        raise OptionError(f"--option {given.option[0]}: predict has no options.")
+    no_options(given, "predict")
+    from sightline.verbs.record import doubts_of
+
     model = model_of(given)
     photos = _Photos(given.photos, model)
     rows = []
@@ -83,7 +84,7 @@ def predict(given: argparse.Namespace) -> int:
             if not given.json:
                 print("\n".join([show.bold(given.photos[i]), *show.answers(found)]))
     if given.json:
-        doubts = [{"code": one.code, "message": one.message} for one in model.warnings]
+        doubts = doubts_of(model.warnings)
         show.print_json({"model": model.source, "photos": rows, "warnings": doubts, "failed": photos.failed})
     return show.complain(photos.failed, given.json)
 
@@ -167,6 +168,14 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise OptionError(f"labels={path}: a text file with a label on each line is needed; {error}.") from error
+
+
+def no_options(given: argparse.Namespace, verb: str) -> None:
+    """Refuse --option where nothing takes it. Raises OptionError."""
+    if given.option:
+        raise OptionError(
+            f"--option {given.option[0]}: {verb} has no options of that kind; see sightline {verb} --help."
+        )
 
 
 def target_of(given: str | None) -> int | str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import sightline as sl
 from sightline.app import show
-from sightline.app.commands import listed, model_of
+from sightline.app.commands import listed, model_of, no_options
 from sightline.core.errors import OptionError, PhotoError
 from sightline.render.save import suffix_of
 
@@ -16,7 +16,7 @@ _TOLD = 5  # channels on the terminal
 
 def filters(given: argparse.Namespace) -> int:
     """What a layer's weights look like."""
-    _no_options(given, "filters")
+    no_options(given, "filters")
     goal = _goal(given, f"{show.text(given.layer)}-filters.png")
     found = sl.filters(model_of(given), given.layer, most=given.most)
     found.save(goal)
@@ -30,7 +30,7 @@ def filters(given: argparse.Namespace) -> int:
 
 def responses(given: argparse.Namespace) -> int:
     """What a layer shows of a photo."""
-    _no_options(given, "responses")
+    no_options(given, "responses")
     goal = _goal(given, f"{show.text(Path(given.photo).stem) or 'photo'}-responses.png")
     if goal.resolve() == Path(given.photo).resolve():
         raise OptionError(f"{goal} is the photo and would be overwritten; choose another --out.")
@@ -38,10 +38,7 @@ def responses(given: argparse.Namespace) -> int:
     try:
         photo = sl.open_photo(given.photo, channels=model.channels)
     except PhotoError as error:
-        failed = [{"photo": show.text(given.photo), "error": show.text(str(error))}]
-        if given.json:
-            show.print_json({"failed": failed})
-        return show.complain(failed, given.json)
+        return show.unread(given.photo, error, given.json)
     found = sl.responses(model, photo, given.layer, channels=channels, most=given.most)
     found.save(goal)
     if given.json:
@@ -60,11 +57,6 @@ def _tell(path: str, found: sl.Responses, goal: Path) -> None:
     for warning in dict.fromkeys(found.warnings):
         print(f"  warning [{warning.code}]: {warning.message}")
     print(f"  written: {goal}")
-
-
-def _no_options(given: argparse.Namespace, verb: str) -> None:
-    if given.option:
-        raise OptionError(f"--option {given.option[0]}: {verb} has no options of that kind; see --help.")
 
 
 def _channels(given: str | None) -> list[int] | None:

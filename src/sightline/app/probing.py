@@ -11,7 +11,7 @@ import numpy as np
 
 import sightline as sl
 from sightline.app import show
-from sightline.app.commands import listed, model_of, progress, target_of
+from sightline.app.commands import listed, model_of, no_options, progress, target_of
 from sightline.attribution.catalog import method
 from sightline.core.errors import OptionError, PhotoError
 from sightline.photos.fills import is_colour
@@ -20,20 +20,14 @@ from sightline.render.save import suffix_of
 
 def probe(given: argparse.Namespace) -> int:
     """What the model answers when a region of a photo is edited."""
-    if given.option:
-        raise OptionError(
-            f"--option {given.option[0]}: probe has no options of that kind; see sightline probe --help."
-        )
+    no_options(given, "probe")
     goals, model = _goals(given), model_of(given)
     if given.maps:
         method(given.maps)  # a name that is none is refused before anything is run
     try:
         photo = sl.open_photo(given.photo, channels=model.channels)
     except PhotoError as error:
-        failed = [{"photo": show.text(given.photo), "error": show.text(str(error))}]
-        if given.json:
-            show.print_json({"failed": failed})
-        return show.complain(failed, given.json)
+        return show.unread(given.photo, error, given.json)
     found, extras = _found(given, model, photo)
     found.save(goals["probe"], given.maps)
     for name, one in extras.items():

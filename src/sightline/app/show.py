@@ -45,6 +45,14 @@ def complain(failed: Sequence[dict[str, str]], quiet: bool) -> int:
     return 1 if failed else 0
 
 
+def unread(path: str, error: Exception, as_json: bool) -> int:
+    """That the one photo cannot be read, as text or as JSON; returns the exit status."""
+    failed = [{"photo": text(path), "error": text(str(error))}]
+    if as_json:
+        print_json({"failed": failed})
+    return complain(failed, as_json)
+
+
 def each(results: Iterable[Any]) -> list[sl.Explanation]:
     """All explanations in results, which are explanations or comparisons."""
     rows = [list(one.values()) if isinstance(one, sl.Comparison) else [one] for one in results]

@@ -19,17 +19,23 @@ At = tuple[int, ...] | Literal["centre"] | None
 """A position (y, x) of a layer's map, its middle, or None for all positions."""
 
 
-@dataclass(frozen=True)
-class Unit(Target):
-    """A layer's `channel`: its mean over all positions, or its value `at` a position (y, x), or at the "centre"."""
+@dataclass(frozen=True, eq=False)
+class Inner(Target):
+    """Reads one layer."""
 
     layer: str
-    channel: int
-    at: At = None
 
     @property
     def layers(self) -> tuple[str, ...]:
         return (self.layer,)
+
+
+@dataclass(frozen=True)
+class Unit(Inner):
+    """A layer's `channel`: its mean over all positions, or its value `at` a position (y, x), or at the "centre"."""
+
+    channel: int
+    at: At = None
 
     def read(self, seen: Seen) -> Tensor:
         acts = seen.layers[self.layer]
@@ -40,21 +46,15 @@ class Unit(Target):
 
 
 @dataclass(frozen=True)
-class Layer(Target):
+class Layer(Inner):
     """All of a layer: the mean square of what it puts out, which DeepDream climbs."""
-
-    layer: str
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        return (self.layer,)
 
     def read(self, seen: Seen) -> Tensor:
         return seen.layers[self.layer].flatten(1).square().mean(1)
 
 
 @dataclass(frozen=True, eq=False)
-class Direction(Target):
+class Direction(Inner):
     """How far a layer goes along `vector`: the dot product with each position's activation, their mean, or one `at`.
 
     `vector` is (C,), a concept's or a sparse autoencoder's say, or (C, *grid), one for each position: climbing what
@@ -62,14 +62,9 @@ class Direction(Target):
     then has to point there, not only to be large (as in Lucid).
     """
 
-    layer: str
     vector: Any
     at: At = None
     power: float = 0.0
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        return (self.layer,)
 
     def __repr__(self) -> str:
         return _told(self, self.vector)
@@ -83,19 +78,14 @@ class Direction(Target):
 
 
 @dataclass(frozen=True, eq=False)
-class CosineDirection(Target):
+class CosineDirection(Inner):
     """How nearly a layer points along `vector`, whatever its size: the cosine with each position's, or one `at`.
 
     `vector` as in Direction; the score is in [-1, 1].
     """
 
-    layer: str
     vector: Any
     at: At = None
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        return (self.layer,)
 
     def __repr__(self) -> str:
         return _told(self, self.vector)
@@ -106,18 +96,13 @@ class CosineDirection(Target):
 
 
 @dataclass(frozen=True, eq=False)
-class Match(Target):
+class Match(Inner):
     """How near a layer comes to `values` (C, *grid), those of a photo say: 0 is there, -1 as far as an empty layer.
 
     The score is -|activations - values|² / |values|²; climbing it inverts a representation (arXiv:1412.0035).
     """
 
-    layer: str
     values: Any
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        return (self.layer,)
 
     def __repr__(self) -> str:
         return _told(self, self.values)
@@ -134,17 +119,11 @@ class Match(Target):
 
 
 @dataclass(frozen=True)
-class Diversity(Target):
+class Diversity(Inner):
     """How unlike the images of a batch are in a layer: less the mean cosine of an image's Gram matrix and others'.
 
     0 where they share no feature, -1 where all are alike, or where there is one image (Lucid's diversity term).
     """
-
-    layer: str
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        return (self.layer,)
 
     @property
     def joint(self) -> bool:
@@ -159,18 +138,13 @@ class Diversity(Target):
 
 
 @dataclass(frozen=True)
-class Alignment(Target):
+class Alignment(Inner):
     """How alike neighbours of a batch are in a layer: less their mean squared distance there, 0 at most.
 
     Those `d` apart, up to four, count 1 / `decay` ** d; for rows of images that change from one to the next (Lucid).
     """
 
-    layer: str
     decay: float = 2.0
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        return (self.layer,)
 
     @property
     def joint(self) -> bool:
@@ -225,6 +199,6 @@ def _placed(acts: Tensor, at: At, layer: str) -> Tensor:
     return acts
 
 
-def _told(target: Direction | CosineDirection | Match, values: Any) -> str:
+def _told(target: Inner, values: Any) -> str:
     name = type(target).__name__
     return f"{name}({target.layer!r}, {tuple(getattr(values, 'shape', (len(values),)))})"

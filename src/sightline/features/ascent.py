@@ -89,7 +89,8 @@ class Climb:
         count = len(self.seeds)
         self.params = tuple(one.detach().clone().requires_grad_() for one in self.params)
         self.optimizer = _made(self.way.optimizer, list(self.params))
-        self.running, self.best = _unknown(count), torch.full_like(_unknown(count), -torch.inf)
+        self.running = _unknown(count)
+        self.best = torch.full_like(self.running, -torch.inf)
         self.since = torch.zeros(count, dtype=torch.long, device="cpu")
         self.importance = self.params[0].new_zeros(count, 1, *self.shape[1:], dtype=torch.float32)
 
@@ -140,7 +141,7 @@ class Climb:
 
     def _judge(self, score: Tensor, active: Tensor) -> None:
         """Which images still rise, by the running mean of their scores."""
-        now = score[active].cpu()
+        now = score[active]
         before = self.running[active]
         running = torch.where(before.isnan(), now, _MEMORY * before + (1 - _MEMORY) * now)
         rises = running > self.best[active] + _RISE * self.best[active].abs().nan_to_num(posinf=0.0)
@@ -168,13 +169,11 @@ class Climb:
     def _freed(self, shown: Tensor, asked: Parts, slopes: Tensor) -> Tensor:
         """The gradients (N, C, h, w), those that are all zero because units are off by a rule that turns them on."""
         stuck = (slopes.flatten(1) == 0).all(1)
-        rows = (
-            torch.arange(len(shown), device="cpu")[stuck.cpu()]
-            if not self.goal.joint
-            else torch.arange(len(shown), device="cpu")
-        )
         if not bool(stuck.any()):
             return slopes
+        rows = torch.arange(len(shown), device="cpu")
+        if not self.goal.joint:  # compared images are shown together
+            rows = rows[stuck.cpu()]
         try:
             freed = self.net.gradients(shown[rows], asked, (INPUT,), rows=rows, rule=redirected).grads[INPUT][0]
         except MethodError:  # there is no unit that could be off
@@ -191,9 +190,8 @@ class Climb:
             (slope,) = torch.autograd.grad(shown, drawn, slopes.to(shown), retain_graph=True)
         else:
             room = 1 - cover.detach()
-            climbed = (shown * slopes.to(shown)).flatten(1).sum(1) * room - score.clamp_min(
-                0
-            ) * cover / self.way.views
+            cost = score.clamp_min(0) * cover / self.way.views
+            climbed = (shown * slopes.to(shown)).flatten(1).sum(1) * room - cost
             (slope,) = torch.autograd.grad(climbed.sum(), drawn, retain_graph=True)
         if self.way.normalize:
             size = slope.flatten(1).square().mean(1).sqrt().clamp_min(torch.finfo(slope.dtype).tiny)

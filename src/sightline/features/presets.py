@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
@@ -22,19 +22,11 @@ from sightline.features.transforms import Jitter, Rotate, Scale, check_transform
 Factory = Callable[[list[Tensor]], Optimizer]
 
 
-@dataclass(frozen=True)
-class Preset:
-    """A way to climb, and where it is from."""
-
-    about: str
-    way: Way
-
-
 def way_of(preset: str, options: Mapping[str, Any]) -> Way:
     """A preset's way, changed by options: those of Way, and `rate`, of its optimizer. Raises OptionError."""
     if not isinstance(preset, str) or preset not in PRESETS:
         raise OptionError(f"preset={preset!r}; {near(str(preset), PRESETS)}")
-    way, names = PRESETS[preset].way, [one.name for one in fields(Way)]
+    way, names = PRESETS[preset], [one.name for one in fields(Way)]
     for name in options:
         if name not in (*names, "rate"):
             raise OptionError(f"visualize has no option {name!r}; {near(name, (*names, 'rate'))}")
@@ -95,35 +87,27 @@ CANVASES: dict[str, type[Canvas]] = {
 _MOVES = (Jitter(0.2), Scale(0.5, 1.5), Rotate(20))
 _SPAN = 127.5  # levels of 0..255 in a unit of an input from -1 to 1: keras-vis's weights are for levels
 
-PRESETS: dict[str, Preset] = {
-    "simonyan": Preset(
-        "the paper's ascent on pixels from the zero image, less an L2 norm (arXiv:1312.6034)",
-        Way(
-            Pixels(limits=None),
-            (),
-            partial(torch.optim.SGD, lr=0.005, momentum=0.9),
-            normalize=True,
-            penalties=(1000 * L2(),),
-            start="zero",
-        ),
+PRESETS: dict[str, Way] = {
+    # the paper's ascent on pixels from the zero image, less an L2 norm (arXiv:1312.6034)
+    "simonyan": Way(
+        Pixels(limits=None),
+        (),
+        partial(torch.optim.SGD, lr=0.005, momentum=0.9),
+        normalize=True,
+        penalties=(1000 * L2(),),
+        start="zero",
     ),
-    "keras-vis": Preset(
-        "pixels by RMSprop with 5 % jitter, less 10 x L6 norm and 10 x total variation (raghakot/keras-vis)",
-        Way(
-            Pixels(spread=0.08),
-            (Jitter(0.05),),
-            partial(torch.optim.RMSprop, lr=1 / 255, alpha=0.95),
-            "wrap",
-            normalize=True,
-            penalties=(10 * _SPAN * Norm(6), 10 * _SPAN**2 * TotalVariation()),
-        ),
+    # pixels by RMSprop with 5 % jitter, less 10 x L6 norm and 10 x total variation (raghakot/keras-vis)
+    "keras-vis": Way(
+        Pixels(spread=0.08),
+        (Jitter(0.05),),
+        partial(torch.optim.RMSprop, lr=1 / 255, alpha=0.95),
+        "wrap",
+        normalize=True,
+        penalties=(10 * _SPAN * Norm(6), 10 * _SPAN**2 * TotalVariation()),
     ),
-    "lucid": Preset(
-        "spatial frequencies in decorrelated colours under transforms (doi:10.23915/distill.00007)",
-        Way(Fourier(), _MOVES, partial(torch.optim.Adam, lr=0.05)),
-    ),
-    "maco": Preset(
-        "the phase alone moves, under transforms (arXiv:2306.06805)",
-        Way(Phase(), _MOVES, partial(torch.optim.NAdam, lr=0.1)),
-    ),
+    # spatial frequencies in decorrelated colours under transforms (doi:10.23915/distill.00007)
+    "lucid": Way(Fourier(), _MOVES, partial(torch.optim.Adam, lr=0.05)),
+    # the phase alone moves, under transforms (arXiv:2306.06805)
+    "maco": Way(Phase(), _MOVES, partial(torch.optim.NAdam, lr=0.1)),
 }

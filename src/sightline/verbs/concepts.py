@@ -34,7 +34,7 @@ from sightline.verbs.crowd import Member, crowd_of
 from sightline.verbs.explain import check_model
 from sightline.verbs.hits import Hit, small
 from sightline.verbs.layered import Layered
-from sightline.verbs.record import versions
+from sightline.verbs.record import doubts_of, versions
 
 if TYPE_CHECKING:
     from sightline.render.sheet import Picture
@@ -205,7 +205,7 @@ class Concepts:
             "strongest": [[hit.record for hit in hits] for hits in self.strongest],
             "headline": self.headline,
             "seed": self.seed,
-            "warnings": [{"code": one.code, "message": one.message} for one in self.warnings],
+            "warnings": doubts_of(self.warnings),
             "versions": versions() | {"scikit-learn": version("scikit-learn")},
         }
 

@@ -50,7 +50,7 @@ def made(
         "photo_size": [photo.height, photo.width],
         "photo_sha256": photo.sha256,
         **({} if seed is None else {"seed": seed}),
-        "warnings": [{"code": one.code, "message": one.message} for one in warnings],
+        "warnings": doubts_of(warnings),
         "versions": versions(),
     }
 
@@ -69,11 +69,18 @@ def answers_of(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
     ]
 
 
+def doubts_of(warnings: Iterable[Warning]) -> list[dict[str, str]]:
+    """Warnings as plain values, in their order."""
+    return [{"code": one.code, "message": one.message} for one in warnings]
+
+
 def fingerprint(value: Any) -> str | None:
     """That of all arrays and lists of numbers in a value and its fields; None where there are none."""
-    digest, found = hashlib.sha256(), list(_arrays(value))
-    for array in found:
-        digest.update(f"{array.dtype.str} {array.shape}".encode() + array.tobytes())
+    digest, found = hashlib.sha256(), False
+    for array in _arrays(value):  # one at a time: a network's numbers may be among them
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+        found = True
     return digest.hexdigest()[:16] if found else None
 
 

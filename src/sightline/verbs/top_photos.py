@@ -27,7 +27,7 @@ from sightline.verbs.crowd import Member, crowd_of
 from sightline.verbs.explain import check_model
 from sightline.verbs.hits import Hit, hit_of
 from sightline.verbs.layered import Layered
-from sightline.verbs.record import versions
+from sightline.verbs.record import doubts_of, versions
 
 if TYPE_CHECKING:
     from sightline.render.sheet import Picture
@@ -109,7 +109,7 @@ class TopPhotos(Mapping[int, tuple[Hit, ...]]):
             "photos": self.photos,
             "hits": {str(channel): [hit.record for hit in hits] for channel, hits in self.hits.items()},
             "seed": self.seed,
-            "warnings": [{"code": one.code, "message": one.message} for one in self.warnings],
+            "warnings": doubts_of(self.warnings),
             "versions": versions(),
         }
 

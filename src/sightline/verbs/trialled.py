@@ -20,7 +20,7 @@ from sightline.render.save import save_arrays, save_picture, suffix_of, write
 from sightline.render.words import number
 from sightline.stats.multiplicity import two_sided_p
 from sightline.stats.welch import Welch
-from sightline.verbs.record import versions
+from sightline.verbs.record import doubts_of, versions
 
 if TYPE_CHECKING:
     from sightline.render.sheet import Picture
@@ -169,7 +169,7 @@ class Tcav:
             "welch": {name: part if math.isfinite(part) else None for name, part in self.test._asdict().items()},
             "headline": self.headline,
             "seed": self.seed,
-            "warnings": [{"code": one.code, "message": one.message} for one in self.warnings],
+            "warnings": doubts_of(self.warnings),
             "versions": versions() | {name: version(name) for name in ("scikit-learn", "scipy")},
         }
 

@@ -25,7 +25,7 @@ from sightline.photos.decode import Photo
 from sightline.render.film import FILMS, gif, save_film
 from sightline.render.save import SUFFIXES, save_wall, suffix_of, write
 from sightline.render.tiles import Row, Tile, Wall
-from sightline.verbs.record import answers_of, versions
+from sightline.verbs.record import answers_of, doubts_of, versions
 from sightline.verbs.stage import pixels_of
 from sightline.verbs.words import describe, indices
 
@@ -222,7 +222,7 @@ class Visualization:
             "score": self.score,
             "images": each,
             "strongest_photos": photos,
-            "warnings": [{"code": one.code, "message": one.message} for one in self.warnings],
+            "warnings": doubts_of(self.warnings),
             "versions": versions(),
         }
 
