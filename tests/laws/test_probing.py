@@ -5,8 +5,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-import torch
-from zoo import CALLERS, SEEDS, Answering, built, condition, lived_in
+from zoo import CALLERS, SEEDS, Answering, FailsAt, OddError, built, condition, lived_in
 
 import sightline as sl
 
@@ -21,24 +20,6 @@ ASKED = {
     "evidence": lambda model, **more: sl.evidence(model, PHOTO, segments=PIECES, **more),
     "sweep": lambda model, **more: sl.sweep(model, PHOTO, BOX, steps=3, soft=0.7, **more),
 }
-
-
-class OddError(Exception):
-    """An error that only the network's owner knows."""
-
-
-class FailsAt(torch.nn.Module):
-    """Passes scores on, and raises at its n-th call."""
-
-    def __init__(self, call, error):
-        super().__init__()
-        self.calls, self.call, self.error = 0, call, error
-
-    def forward(self, scores):
-        self.calls += 1
-        if self.calls == self.call:
-            raise self.error
-        return scores
 
 
 def model_of(network):

@@ -5,8 +5,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-import torch
-from zoo import CALLERS, Answering, condition, lived_in
+from zoo import CALLERS, Answering, FailsAt, OddError, condition, lived_in
 
 import sightline as sl
 
@@ -16,24 +15,6 @@ ASKED = {
     "concepts": lambda model, **more: sl.concepts(model, PHOTOS, count=2, **more),
     "tcav": lambda model, **more: sl.tcav(model, PHOTOS[:3], PHOTOS[3:], PHOTOS[:5], 2, runs=2, controls=19, **more),
 }
-
-
-class OddError(Exception):
-    """An error that only the network's owner knows."""
-
-
-class FailsAt(torch.nn.Module):
-    """Passes scores on, and raises at its n-th call."""
-
-    def __init__(self, call, error):
-        super().__init__()
-        self.calls, self.call, self.error = 0, call, error
-
-    def forward(self, scores):
-        self.calls += 1
-        if self.calls == self.call:
-            raise self.error
-        return scores
 
 
 def ask(verb, network, batch_size=None, **more):

@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import torch
-from zoo import CALLERS, DEVICES, Answering, built, condition, lived_in
+from zoo import CALLERS, DEVICES, Answering, FailsAt, OddError, built, condition, lived_in
 
 import sightline as sl
 from sightline.targets import Alignment, Class, Diversity, Layer, Unit
@@ -41,24 +41,6 @@ WAYS = {
 }
 PLAIN = {"edge": "reflect", "views": 1, "normalize": False, "blur": 0.0, "penalties": (), "start": "noise"}
 LAYERS = {"convolutions": "features", "tokens": "blocks.0"}
-
-
-class OddError(Exception):
-    """An error that only the network's owner knows."""
-
-
-class FailsAt(torch.nn.Module):
-    """Passes scores on, and raises at its n-th call."""
-
-    def __init__(self, call, error):
-        super().__init__()
-        self.calls, self.call, self.error = 0, call, error
-
-    def forward(self, scores):
-        self.calls += 1
-        if self.calls == self.call:
-            raise self.error
-        return scores
 
 
 @pytest.fixture(params=WAYS)

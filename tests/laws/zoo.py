@@ -21,6 +21,24 @@ FEWER = {"samples": 4, "budget": 20}  # of these options a few are enough for a 
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
+class OddError(Exception):
+    """An error that only the network's owner knows."""
+
+
+class FailsAt(nn.Module):
+    """Passes scores on, and raises at its n-th call."""
+
+    def __init__(self, call, error):
+        super().__init__()
+        self.calls, self.call, self.error = 0, call, error
+
+    def forward(self, scores):
+        self.calls += 1
+        if self.calls == self.call:
+            raise self.error
+        return scores
+
+
 class ConvNet(nn.Module):
     """Batch norm, in-place ReLUs, a convolution and a ReLU that run twice, dropout, buffers that a pass changes."""
 

@@ -1,19 +1,12 @@
 """The real networks and photos: where they are, and what their README says about them."""
 
-import importlib.util
-import os
 import re
-import sys
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 from PIL import Image
 
 import sightline as sl
-
-ROOT = Path(__file__).parents[2]
-DATA = ROOT / os.environ.get("SIGHTLINE_DATA", "../shared/data")
+from benchmarks.data import DATA, definitions
 
 
 @dataclass(frozen=True)
@@ -33,19 +26,6 @@ V1 = Entry("MobileNet V1 0.75, 192x192:", "mobilenet_v1_075_192", 192, 0.75)
 V2 = Entry("MobileNet V2 1.0, 224x224:", "mobilenet_v2_100_224", 224)
 TINY = Entry("MobileNet V1 0.25, 128x128 ", "mobilenet_v1_025_128", 128, 0.25)
 ENTRIES = (V1, V2, TINY)
-
-
-@cache
-def definitions(name):
-    """A module of the data folder, imported without leaving bytecode there."""
-    spec = importlib.util.spec_from_file_location(f"sightline_data_{name}", DATA / "models" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = before
-    return module
 
 
 def network(entry):
