@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from sightline.core.heats import Warning as Warning
     from sightline.features.ascent import Step as Step
     from sightline.models.model import Model as Model
-    from sightline.models.model import wrap as wrap
     from sightline.models.sources import load as load
+    from sightline.models.wrapping import wrap as wrap
     from sightline.photos.decode import Photo as Photo
     from sightline.photos.decode import open_photo as open_photo
     from sightline.probes.effects import Effect as Effect
@@ -70,8 +70,9 @@ _ROOMS = {
     ),
     "core.heats": ("Heat", "Prediction", "Warning"),
     "features.ascent": ("Step",),
-    "models.model": ("Model", "wrap"),
+    "models.model": ("Model",),
     "models.sources": ("load",),
+    "models.wrapping": ("wrap",),
     "photos.decode": ("Photo", "open_photo"),
     "probes.effects": ("Effect",),
     "probes.shares": ("Shares",),

@@ -12,6 +12,7 @@ from sightline.core.activations import (
 )  # fmt: skip
 from sightline.core.penalties import L2, Norm, TotalVariation
 from sightline.core.targets import Class, Contrast, Function, Output, PerImage, Region, Similar, Target
+from sightline.core.words import Text, Token
 
 __all__ = [
     "L2",
@@ -30,6 +31,8 @@ __all__ = [
     "Region",
     "Similar",
     "Target",
+    "Text",
+    "Token",
     "TotalVariation",
     "Unit",
     "interpolated",

@@ -100,10 +100,11 @@ class Seen:
 
     `scores`: (N, K, ...) what the network answers, before a final softmax. `layers`: what each layer that the
     target reads put out, (N, C, *spatial). `rows`: (N,) which image of the original batch each row shows. `images`:
-    (N, C, *spatial) what the network was shown, in its own units.
+    (N, C, *spatial) what the network was shown, in its own units. `output`: what the scores are, as a readout says.
     """
 
     scores: Tensor
     layers: Mapping[str, Tensor]
     rows: Tensor
     images: Tensor
+    output: str = "logits"

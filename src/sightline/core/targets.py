@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
@@ -110,6 +110,15 @@ class Sum(Target):
     @property
     def joint(self) -> bool:
         return any(part.joint for _, part in self.parts)
+
+
+def mapped(target: Target, change: Callable[[Target], Target]) -> Target:
+    """The target with each part of its sums, and each image's own, as `change` makes it."""
+    if isinstance(target, Sum):
+        return Sum(tuple((weight, mapped(part, change)) for weight, part in target.parts))
+    if isinstance(target, PerImage):
+        return PerImage(tuple(mapped(part, change) for part in target.targets))
+    return change(target)
 
 
 @dataclass(frozen=True)
@@ -279,7 +288,8 @@ class PerImage(Target):
         for image in dict.fromkeys(seen.rows.tolist()):
             mine = (seen.rows == image).nonzero()[:, 0].to(seen.scores.device)
             layers = {name: acts[mine] for name, acts in seen.layers.items()}
-            part = Seen(seen.scores[mine], layers, seen.rows[seen.rows == image], seen.images[mine])
+            rows, shown = seen.rows[seen.rows == image], seen.images[mine]
+            part = replace(seen, scores=seen.scores[mine], layers=layers, rows=rows, images=shown)
             score = score.index_put((mine,), self.targets[image].read(part).to(score))
         return score
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -227,7 +227,7 @@ class Parts(Target):
         return tuple(dict.fromkeys(name for _, part in self._parts for name in part.layers))
 
     def read(self, seen: Seen) -> Tensor:
-        mine = Seen(seen.scores, seen.layers, self._whose[seen.rows], seen.images)
+        mine = replace(seen, rows=self._whose[seen.rows])
         values = torch.stack([weight * part.read(mine) for weight, part in self._parts])
         self._found.update(zip(seen.rows.tolist(), values.detach().unbind(1), strict=True))
         return values.sum(0)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from sightline.core.errors import ModelError
 from sightline.models import demonet
 from sightline.models.model import Model
+from sightline.models.request import Request
 from sightline.photos.geometry import Geometry
 
 
-def load_demo(weights: Any, options: dict[str, Any]) -> Model:
+def load_demo(request: Request) -> Model:
     """The embedded model; `weights` may be a file that `python -m sightline.demo.train` wrote."""
-    if options:
-        raise ModelError(f"'demo' brings its own preprocessing; {sorted(options)} do not apply.")
+    request.no_options("'demo'")
+    weights = request.weights
     if weights is None:
         raise ModelError("'demo' without its weights is an empty network; train it: python -m sightline.demo.train.")
     network = demonet.load_weights() if weights == "default" else demonet.load_weights(Path(weights))

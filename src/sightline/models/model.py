@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sightline.core.errors import LayerError, ModelError, near
+from sightline.core.errors import ModelError
 from sightline.core.heats import Warning
-from sightline.network.hooks import FunctionNetwork, as_network, device_of
+from sightline.core.targets import Target, mapped
+from sightline.core.words import Said
+from sightline.network.adapters import owned
+from sightline.network.hooks import device_of
 from sightline.network.net import Net, lend
 from sightline.network.packing import Packing
-from sightline.network.readout import OUTPUTS, Readout
+from sightline.network.readout import Readout
 from sightline.network.trace import Trace
 from sightline.photos.decode import Photo
 from sightline.photos.geometry import Geometry, View
@@ -27,7 +30,8 @@ CHUNK = 8  # images at once: on one core larger chunks were no faster, and their
 class Model:
     """A network, its preprocessing and its labels; made by `load` and `wrap`.
 
-    `mean` and `std` are per channel, of pixels in [0, 1]; None leaves pixels as they are.
+    `mean` and `std` are per channel, of pixels in [0, 1]; None leaves pixels as they are. `words`: what a text means
+    to a network that reads text beside the image.
     """
 
     network: nn.Module
@@ -42,6 +46,7 @@ class Model:
     source: str = "wrap"
     weights: str | None = None
     warnings: tuple[Warning, ...] = field(default=())
+    words: Callable[[Said], Target] | None = field(default=None, repr=False)
     _packing: Packing = field(default_factory=Packing, init=False, repr=False)
 
     @property
@@ -83,6 +88,10 @@ class Model:
         with self.lend(self._sample()) as net:
             return net.readout
 
+    def resolved(self, target: Target) -> Target:
+        """The target with every text in it as what it means to this network. Raises TargetError."""
+        return mapped(target, lambda one: one.meant(self.words) if isinstance(one, Said) else one)
+
     def tensor(self, photo: Photo) -> tuple[Tensor, View]:
         """A photo as the network's normalized input (C, h, w), and the way back."""
         view = self.geometry.view(photo.height, photo.width)
@@ -113,7 +122,7 @@ class Model:
         """How this model was made, as plain values."""
         return {
             "weights": self.weights,
-            "network": type(self.network).__name__,
+            "network": type(owned(self.network)).__name__,
             "input_size": list(self.input_size),
             "channels": self.channels,
             "resize": self.geometry.resize,
@@ -142,106 +151,9 @@ class Model:
         return f"Model({self.source!r}, {height}x{width}, {classes}, {self.geometry.resize})"
 
 
-def wrap(
-    network: nn.Module | Callable[[Tensor], Any],
-    *,
-    input_size: int | tuple[int, int],
-    mean: float | Sequence[float] | None = None,
-    std: float | Sequence[float] | None = None,
-    channels: int = 3,
-    labels: Sequence[str] | None = None,
-    layer: str | None = None,
-    resize: Literal["crop", "squash", "pad"] = "crop",
-    output: str = "auto",
-    device: str | torch.device | None = None,
-    batch_size: int | None = None,
-) -> Model:
-    """A Model from any `torch.nn.Module`, or from any function (N, C, h, w) in [0, 1] -> (N, K) scores.
-
-    `input_size`: a side, or (h, w). `mean`, `std`: of pixels in [0, 1], one number or one per channel; without
-    them pixels go in as [0, 1], and results say so. `resize`: "crop" scales the short side to 8/7 of the input
-    and takes the centre, "squash" squeezes the whole photo in, "pad" fits it with a border. `output`: "auto",
-    "logits", "probabilities", "multilabel" or "regression". `layer`: what layer methods read by default.
-    Raises ModelError, LayerError, NetworkError.
-    """
-    module = as_network(network)
-    size = _size(input_size)
-    if resize not in ("crop", "squash", "pad"):
-        raise ModelError(f"resize={resize!r}; possible: 'crop', 'squash', 'pad'.")
-    if output not in OUTPUTS:
-        raise ModelError(f"output={output!r}; possible: {', '.join(OUTPUTS)}.")
-    for name, given in (("batch_size", 1 if batch_size is None else batch_size), ("channels", channels)):
-        if not _is_count(given):
-            raise ModelError(f"{name}={given!r}; it has to be 1 or more, a whole number.")
-    if isinstance(labels, str) or not isinstance(labels, Iterable | None):
-        raise ModelError(f"labels={labels!r}; give a list of names, one for each class.")
-    if layer is not None:
-        _check_layer(module, layer)
-    if device is not None:
-        move(module, device)
-    means, deviations = _per_channel("mean", mean, channels), _per_channel("std", std, channels)
-    fill = means or (0.5,) * channels
-    return Model(
-        module,
-        Geometry(size, resize=resize, fill=fill),
-        channels,
-        means,
-        deviations,
-        tuple(map(str, labels)) if labels is not None else None,
-        layer,
-        output,
-        batch_size,
-        source=getattr(network, "__name__", type(module).__name__),
-        warnings=_unnormalized(network, mean, std),
-    )
-
-
 def move(network: nn.Module, device: str | torch.device) -> None:
     """`network` to a device. Raises ModelError where there is no such device."""
     try:
         network.to(device)
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"device={str(device)!r}: {str(error).splitlines()[0]}") from error
-
-
-def _is_count(given: object) -> bool:
-    return isinstance(given, int) and not isinstance(given, bool) and given > 0
-
-
-def _size(given: Any) -> tuple[int, int]:
-    size = tuple(given) if isinstance(given, list | tuple) else (given, given)
-    if len(size) != 2 or not all(map(_is_count, size)):
-        raise ModelError(f"input_size={given!r}; give a side in pixels, or (height, width).")
-    return size
-
-
-def _unnormalized(network: Any, mean: Any, std: Any) -> tuple[Warning, ...]:
-    """A network that was trained on normalized pixels and gets [0, 1] answers, and answers wrongly."""
-    if mean is not None or std is not None or not isinstance(network, nn.Module):
-        return ()
-    message = "no mean and std were given: pixels go in as [0, 1]. Give those that the network was trained with."
-    return (Warning("not-normalized", message),)
-
-
-def _per_channel(what: str, given: float | Sequence[float] | None, channels: int) -> tuple[float, ...] | None:
-    if given is None:
-        return None
-    try:
-        values = (float(given),) * channels if isinstance(given, int | float) else tuple(map(float, given))
-    except (TypeError, ValueError):
-        raise ModelError(f"{what}={given!r}; give a number, or one for each of {channels} channels.") from None
-    if len(values) != channels:
-        raise ModelError(f"{what}={given} has {len(values)} numbers for {channels} channels.")
-    if what == "std" and not all(value > 0 for value in values):
-        raise ModelError(f"std={given}: all have to be above zero.")
-    if what == "mean" and not all(0 <= value <= 1 for value in values):
-        raise ModelError(f"mean={given}: it is of pixels in [0, 1]; divide one of pixels in 0..255 by 255.")
-    return values
-
-
-def _check_layer(module: nn.Module, layer: str) -> None:
-    names = [name for name, _ in module.named_modules() if name]
-    if layer not in names:
-        if isinstance(module, FunctionNetwork):
-            raise LayerError(f"layer={layer!r}: a function has no layers to look into.")
-        raise LayerError(f"no layer named {layer!r}; {near(layer, names)}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +14,64 @@ import torch
 from torch import nn
 
 from sightline.core.errors import ModelError, near
-from sightline.models.model import Model, wrap
+from sightline.models.known import part_of
+from sightline.models.model import Model
+from sightline.models.request import Request
 from sightline.models.weights import load_weights
+from sightline.models.wrapping import wrap
 
-SOURCES = ("demo", "torchvision/NAME", "package.module:factory")
+NAMED: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "embedded:load_demo"),
+    "torchvision": ("torchvision/NAME", "vision:load_torchvision"),
+}
+"""What stands before the first slash -> how such a name reads, and room:function that loads it."""
+FILES: dict[str, str] = {}
+"""A file's ending -> room:function that loads it."""
+FACTORY = "package.module:factory"
 
 
-def load(source: str, *, weights: Any = "default", device: str | torch.device | None = None, **options: Any) -> Model:
-    """A ready model: "demo", "torchvision/NAME", or "package.module:factory" for a network of your own.
+def load(
+    source: str | os.PathLike[str],
+    *,
+    weights: Any = "default",
+    device: str | torch.device | None = None,
+    allow_code_execution: bool = False,
+    **options: Any,
+) -> Model:
+    """A ready model by its name, or from its file; `sightline models` lists what there is.
 
-    `weights`: "default", None for random ones (the same each time), the name of a torchvision weights entry, or a
-    file (.safetensors; .pt and .pth holding tensors only). A factory is called without arguments and returns a
-    network or a Model; a network takes `wrap`'s options here (`input_size=` and so on). Raises ModelError.
+    `weights`: "default", None for random ones (the same each time), the name of a published entry, or a file
+    (.safetensors; .pt and .pth holding tensors only). A factory is called without arguments and returns a network or
+    a Model; networks and files that carry no preprocessing take `wrap`'s options here (`input_size=` and so on).
+    `allow_code_execution=True` loads what can run any code on this machine while it is loaded: pickles, Keras Lambda
+    layers, code that comes with a Hugging Face model. Raises ModelError.
     """
-    if not isinstance(source, str):
+    if not isinstance(source, str | os.PathLike):
         raise ModelError(f"{source!r} is not a name; for a live network use sl.wrap(network, input_size=...).")
-    name, _, rest = source.partition("/")
-    if source == "demo":
-        from sightline.models.embedded import load_demo
-
-        model = load_demo(weights, options)
-    elif name == "torchvision" and rest:
-        from sightline.models.vision import load_torchvision
-
-        model = load_torchvision(rest, weights, options)
+    source = os.fspath(source)
+    kind, _, name = source.partition("/")
+    ending = Path(source).suffix.lower()
+    request = Request(name, weights, options, allow_code_execution)
+    if kind in NAMED and (name or "/" not in NAMED[kind][0]):
+        model: Model = part_of(NAMED[kind][1])(request)
+    elif ending in FILES:
+        model = part_of(FILES[ending])(replace(request, name=source))
     elif ":" in source and "/" not in source:
-        model = _from_factory(source, weights, options)
+        model = _from_factory(replace(request, name=source))
     else:
-        raise ModelError(f"no model {source!r}; possible: {', '.join(SOURCES)}.")
+        raise ModelError(f"no model {source!r}; possible: {', '.join(possible())}.")
     model.source = source
     model.weights = "random" if weights is None else str(weights)
     return model.to(device) if device is not None else model
 
 
-def _from_factory(source: str, weights: Any, options: dict[str, Any]) -> Model:
+def possible() -> list[str]:
+    """How names of models read, source by source."""
+    return [*(reads for reads, _ in NAMED.values()), *(f"FILE{ending}" for ending in FILES), FACTORY]
+
+
+def _from_factory(request: Request) -> Model:
+    source, options = request.name, request.options
     made = _factory(source)
     if not isinstance(made, nn.Module | Model) and callable(made):
         try:
@@ -53,21 +79,24 @@ def _from_factory(source: str, weights: Any, options: dict[str, Any]) -> Model:
         except Exception as error:
             raise ModelError(f"{source}() failed: {type(error).__name__}: {error}") from error
     network = made.network if isinstance(made, Model) else made
-    if weights not in ("default", None):
+    if request.weights not in ("default", None):
         if not isinstance(network, nn.Module):
-            raise ModelError(f"weights={weights!r}: {source} made a function, which takes no weights.")
-        load_weights(network, Path(weights))
+            raise ModelError(f"weights={request.weights!r}: {source} made a function, which takes no weights.")
+        load_weights(network, Path(request.weights), request.allow_code_execution)
     if isinstance(made, Model):
         if options:
             raise ModelError(f"{source} made a Model, which has its own options; {sorted(options)} do not apply.")
         return made
-    if "input_size" not in options:
-        raise ModelError(f"{source} made a network of unknown input size; give input_size=224 or (height, width).")
+    return wrapped(network, request)
+
+
+def wrapped(network: Any, request: Request) -> Model:
+    """A live network with the request's options, which have to be `wrap`'s. Raises ModelError with near misses."""
     known = inspect.signature(wrap).parameters
-    for name in options:
+    for name in request.options:
         if name not in known:
-            raise ModelError(f"{source}: no option {name!r}; {near(name, known)}")
-    return wrap(network, **options)
+            raise ModelError(f"{request.name}: no option {name!r}; {near(name, known)}")
+    return wrap(network, **request.options)
 
 
 def _factory(source: str) -> Callable[[], Any] | Any:

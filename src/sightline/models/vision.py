@@ -11,6 +11,7 @@ from torch import nn
 
 from sightline.core.errors import ModelError, near
 from sightline.models.model import Model
+from sightline.models.request import OFFLINE, Request
 from sightline.models.weights import load_weights
 from sightline.photos.geometry import Geometry
 
@@ -20,12 +21,12 @@ _SCALED_INPUT = (
 )  # their weights expect another scaling, which the builder turns on
 
 
-def load_torchvision(name: str, weights: Any, options: dict[str, Any]) -> Model:
+def load_torchvision(request: Request) -> Model:
     """A torchvision classification or segmentation network by name. Raises ModelError."""
     from torchvision import models
 
-    if options:
-        raise ModelError(f"torchvision/{name} brings its own preprocessing; {sorted(options)} do not apply.")
+    name, weights = request.name, request.weights
+    request.no_options(f"torchvision/{name}")
     if name not in names():
         raise ModelError(f"torchvision has no model {name!r} that classifies or segments; {near(name, names())}")
     entries = models.get_model_weights(name)
@@ -34,7 +35,7 @@ def load_torchvision(name: str, weights: Any, options: dict[str, Any]) -> Model:
     geometry, mean, std = _preprocessing(entry)
     network = _build(name, entry)
     if path:
-        load_weights(network, path)
+        load_weights(network, path, request.allow_code_execution)
     elif weights is not None:
         network.load_state_dict(_fetched(entry, name))
     labels = tuple(entry.meta["categories"])
@@ -83,9 +84,7 @@ def _fetched(entry: Any, name: str) -> dict[str, Any]:
         state: dict[str, Any] = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except Exception as error:  # no network, a wrong hash, or a damaged file, which makes torch raise anything
         raise ModelError(
-            f"the weights of torchvision/{name} are not at hand and could not be fetched ({error}). "
-            "Without a network: the embedded model 'demo', weights=None for random ones, or a file of your own, "
-            "weights='file.safetensors'."
+            f"the weights of torchvision/{name} are not at hand and could not be fetched ({error}). {OFFLINE}"
         ) from error
     return state
 

@@ -1,7 +1,9 @@
-"""Weight files into networks; nothing in a file is ever executed."""
+"""Weight files into networks; nothing in a file is executed unless the user allows it by name."""
 
 from __future__ import annotations
 
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from sightline.core.errors import ModelError
+from sightline.models.archives import checked_zip
+from sightline.models.request import code_refused
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
+def load_weights(network: nn.Module, path: Path, allow_code_execution: bool = False) -> None:
     """Fill `network` from a .safetensors file, or a .pt or .pth file of tensors only. Raises ModelError.
 
     The network is untouched unless every tensor fits.
     """
-    state = read_state(path)
+    state = read_state(path, allow_code_execution)
     own = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in state.items()}
     missing, extra = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
@@ -32,8 +36,11 @@ def load_weights(network: nn.Module, path: Path) -> None:
     network.load_state_dict(state)
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a weights file. Raises ModelError for anything else, unread."""
+def read_state(path: Path, allow_code_execution: bool = False) -> dict[str, Tensor]:
+    """The named tensors of a weights file. Raises ModelError for anything else, unread.
+
+    A pickle that holds more than tensors is only loaded where the user allows it to run its code.
+    """
     if not path.is_file():
         raise ModelError(f"no weights file {str(path)!r}.")
     if path.suffix == ".safetensors":
@@ -47,15 +54,41 @@ def read_state(path: Path) -> dict[str, Tensor]:
         return loaded
     if path.suffix not in (".pt", ".pth"):
         raise ModelError(f"{path.name}: weights come as .safetensors, .pt or .pth.")
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file makes the unpickler raise anything
-        raise ModelError(
-            f"{path.name} holds more than tensors, or is damaged; such a pickle can run any code and is not loaded. "
-            "Save the network's state_dict() with safetensors."
-        ) from error
+    state: Any = unpickled(path, allow_code_execution)
     for key in ("state_dict", "model"):
         state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
+    if isinstance(state, nn.Module):
+        state = state.state_dict()
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(f"{path.name} holds a {type(state).__name__}, not a dictionary of tensors.")
     return state
+
+
+def unpickled(path: Path, allow_code_execution: bool) -> Any:
+    """What a .pt or .pth file holds; more than tensors and plain values only where the user allows its code to run.
+
+    Raises ModelError that says what was found.
+    """
+    if zipfile.is_zipfile(path):
+        checked_zip(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=not allow_code_execution)
+    except Exception as error:  # a damaged file makes the unpickler raise anything
+        found = _code_in(path, str(error))
+        if found and not allow_code_execution:
+            refused = code_refused(path.name, f"more than tensors, {found}")
+            raise ModelError(f"{refused} Safer: the network's state_dict() saved with safetensors.") from error
+        raise ModelError(
+            f"{path.name} cannot be read as tensors: it is damaged, or no file of torch.save's. "
+            "Save the network's state_dict() with safetensors."
+        ) from error
+
+
+def _code_in(path: Path, said: str) -> str | None:
+    """What a file holds that torch refused to unpickle; None for a file that is no pickle."""
+    named = re.search(r"GLOBAL ([\w.]+)", said)
+    if named:
+        return f"{named[1]} of a pickle"
+    with path.open("rb") as file:
+        pickled = file.read(1) == b"\x80"
+    return "a pickle of another kind than torch's" if pickled else None

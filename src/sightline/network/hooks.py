@@ -13,22 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from sightline.core.errors import NetworkError
+from sightline.network.adapters import owned
 
 Look = Callable[[str, nn.Module, Any, Tensor], Tensor]
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 _registry = threading.Lock()
-
-
-def unwrap(network: nn.Module) -> nn.Module:
-    """The network itself, out of `torch.compile` and (Distributed)DataParallel wrappers."""
-    while True:
-        inner = getattr(network, "_orig_mod", None)
-        if isinstance(inner, nn.Module):
-            network = inner
-        elif isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            network = network.module
-        else:
-            return network
 
 
 def lock_of(network: nn.Module) -> threading.RLock:
@@ -45,7 +34,7 @@ def borrow(network: nn.Module) -> Iterator[None]:
     borrow the same network wait for each other.
     """
     with ExitStack() as undo:
-        undo.enter_context(lock_of(network))
+        undo.enter_context(lock_of(owned(network)))
         undo.enter_context(torch.inference_mode(False))
         undo.enter_context(torch.enable_grad())
         undo.enter_context(torch.autocast(device_of(network).type, enabled=False))
@@ -63,7 +52,9 @@ def told(network: nn.Module, images: Tensor) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        what = f"{type(network).__name__} raised this for images {tuple(images.shape)}; is that its input size?"
+        what = (
+            f"{type(owned(network)).__name__} raised this for images {tuple(images.shape)}; is that its input size?"
+        )
         error.add_note(what)
         raise
 
@@ -213,31 +204,3 @@ def _replaced(output: Any, tensor: Tensor) -> Any:
     if hasattr(output, "_fields"):
         return type(output)(*rest)
     return type(output)(rest)
-
-
-class FunctionNetwork(nn.Module):
-    """A function (N, ...) -> (N, K) that answers like a network; it has no layers to look into."""
-
-    def __init__(self, function: Callable[[Tensor], Any]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, images: Tensor) -> Any:
-        try:
-            answer = self.function(images)
-        except RuntimeError as error:
-            if not (images.requires_grad and "requires grad" in str(error)):
-                raise
-            answer = self.function(images.detach())  # it leaves torch, for numpy say: no gradients, but scores
-        if not isinstance(answer, Tensor) and hasattr(answer, "__array__"):
-            answer = torch.as_tensor(answer.__array__())
-        return answer
-
-
-def as_network(network: Any) -> nn.Module:
-    """A network from a module or a function; anything else is refused."""
-    if isinstance(network, nn.Module):
-        return unwrap(network)
-    if callable(network):
-        return FunctionNetwork(network)
-    raise NetworkError(f"a {type(network).__name__} is neither a torch.nn.Module nor a function of a tensor.")

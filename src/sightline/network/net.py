@@ -72,7 +72,9 @@ class Net:
                 images = self._ready(make(part))
                 scores = finite(self._answer(images.clone(), seen), "scores", self.module)
                 maps = {name: plain(calls[-1], layouts[name]) for name, calls in seen.items() if calls}
-                score = one_each(target.read(Seen(scores, maps, rows[part], images)), target, len(scores))
+                score = one_each(
+                    target.read(Seen(scores, maps, rows[part], images, self.readout.output)), target, len(scores)
+                )
                 return score.detach(), scores
 
         return self._in_chunks(count, run)
@@ -156,7 +158,7 @@ class Net:
         rows = torch.arange(len(images)) if rows is None else rows
         layers = {name: self.layer(name) for name in (*places, *target.layers) if name != INPUT}
         layouts = {name: self.layout(images, name) for name in layers}
-        ask = Ask(target, tuple(places), layers, layouts, rule, curvature)
+        ask = Ask(target, tuple(places), layers, layouts, rule, curvature, self.readout.output)
         run = partial(self._gradients, images, rows, ask)
         return joined(list(self._in_chunks(len(images), run)))
 

@@ -46,6 +46,7 @@ class Ask:
     layouts: dict[str, Layout | None]
     rule: Rule | None
     curvature: bool
+    output: str
 
 
 def read(
@@ -63,7 +64,7 @@ def read(
     """
     finite(scores, "scores", module)
     maps = {name: plain(calls[-1], ask.layouts[name]) for name, calls in seen.items() if calls}
-    score = one_each(ask.target.read(Seen(scores, maps, rows, leaf)), ask.target, len(leaf))
+    score = one_each(ask.target.read(Seen(scores, maps, rows, leaf, ask.output)), ask.target, len(leaf))
     at = {place: [leaf] if place == INPUT else seen[place] for place in ask.places}
     _reached(at, score, scores)
     flat = [tensor for place in ask.places for tensor in at[place]]

@@ -11,25 +11,34 @@ import torch
 
 from sightline.core.errors import TargetError, near
 from sightline.core.targets import Class, Function, Target, targets_of
+from sightline.core.words import Said
+from sightline.models.model import Model
 
 
-def target_for(given: Any, count: int, labels: Sequence[str] | None) -> Target | None:
+def target_for(given: Any, count: int, model: Model | None) -> Target | None:
     """The target that `given` means for `count` images; None stays None, the predicted class. Raises TargetError."""
+    found = _target(given, count, model)
+    return found if found is None or model is None else model.resolved(found)
+
+
+def _target(given: Any, count: int, model: Model | None) -> Target | None:
     if given is None or isinstance(given, Target):
         return given
     if isinstance(given, torch.Tensor | np.ndarray) and given.ndim:
         given = given.tolist()
     if not isinstance(given, list | tuple):
-        return _one(given, labels)
+        return _one(given, model)
     if len(given) != count:
         raise TargetError(f"{len(given)} targets for {count} images; give one, or one for each.")
-    each = [one if isinstance(one, Target) else _one(one, labels) for one in given]
+    each = [one if isinstance(one, Target) else _one(one, model) for one in given]
     return targets_of(each)
 
 
-def _one(given: Any, labels: Sequence[str] | None) -> Target:
+def _one(given: Any, model: Model | None) -> Target:
     if isinstance(given, str):
-        return Class(index_of(given, labels))
+        if model is not None and model.words is not None and not model.labels:
+            return Said(given)
+        return Class(index_of(given, model.labels if model is not None else None))
     if callable(given):
         return Function(given)
     try:

@@ -13,8 +13,8 @@ from sightline.attribution.cams import Layers
 from sightline.attribution.driver import bind, run, supported
 from sightline.core.errors import NetworkError, OptionError, SightlineWarning
 from sightline.core.heats import Heat, Warning
+from sightline.models.known import known
 from sightline.models.model import Model
-from sightline.network.hooks import as_network
 from sightline.network.net import Net, lend
 from sightline.verbs.asked import target_for
 
@@ -43,10 +43,9 @@ def attribute(
     if not isinstance(images, Tensor) or images.ndim < 3 or not len(images) or not images.is_floating_point():
         got = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         raise NetworkError(f"images are {got}; give a floating-point tensor (B, C, *spatial) with B at least 1.")
-    labels = network.labels if isinstance(network, Model) else None
     checked_watch(watch)
     layer = network.layer if layer is None and isinstance(network, Model) else layer
-    wanted = target_for(target, len(images), labels)
+    wanted = target_for(target, len(images), network if isinstance(network, Model) else None)
     with _lend(network, images) as net:
         images = plain(images)
         names = asked_for(method) or [preferred(net, images)]
@@ -72,7 +71,7 @@ def asked_for(method: str | Sequence[str] | None) -> list[str] | None:
 
 
 def _lend(network: Any, images: Tensor) -> AbstractContextManager[Net]:
-    return network.lend(images) if isinstance(network, Model) else lend(as_network(network), images)
+    return network.lend(images) if isinstance(network, Model) else lend(known(network).network, images)
 
 
 def plain(images: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from sightline.attribution.driver import Bound, Outcome, bind, run, stopped
 from sightline.core.checks import whole
 from sightline.core.errors import LayerError, ModelError, OptionError, SightlineError, TargetError
 from sightline.core.heats import Prediction, Warning
-from sightline.core.targets import Class, Classes, PerImage, Region, Sum, Target, targets_of
+from sightline.core.targets import Class, Classes, PerImage, Region, Target, mapped, targets_of
 from sightline.models.model import Model
 from sightline.models.predictions import predictions_of
 from sightline.network.net import Net
@@ -72,7 +72,7 @@ def explain(
     check_model(model)
     checked_watch(watch)
     sources, one = photos_of(photo)
-    wanted = _each(target, len(sources), model.labels)
+    wanted = _each(target, len(sources), model)
     ask = _Ask(model, asked_for(method), model.layer if layer is None else layer, seed, options, progress, watch)
     results: list[Any] = []
     for start in range(0, len(sources), model.at_once):
@@ -135,9 +135,9 @@ def _cells(result: Explanation | Comparison) -> Iterator[Explanation]:
     return iter(result.values()) if isinstance(result, Comparison) else iter((result,))
 
 
-def _each(target: Any, count: int, labels: tuple[str, ...] | None) -> list[Target] | None:
+def _each(target: Any, count: int, model: Model) -> list[Target] | None:
     """The target of each photo; None is the class predicted for it."""
-    given = target_for(target, count, labels)
+    given = target_for(target, count, model)
     if given is None:
         return None
     if isinstance(given, Classes):
@@ -217,10 +217,10 @@ def of_image(target: Target, i: int) -> Target:
 
 def on_input(target: Target, photo: Photo, view: View) -> Target:
     """A target whose regions are of the photo, with them on the network's input. Raises TargetError."""
-    if isinstance(target, Sum):
-        return Sum(tuple((weight, on_input(part, photo, view)) for weight, part in target.parts))
-    if not isinstance(target, Region):
-        return target
+    return mapped(target, lambda one: _placed(one, photo, view) if isinstance(one, Region) else one)
+
+
+def _placed(target: Region, photo: Photo, view: View) -> Region:
     mask = torch.as_tensor(target.mask).float()
     if tuple(mask.shape) != (photo.height, photo.width):
         expected = (photo.height, photo.width)

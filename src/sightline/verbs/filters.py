@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from sightline.core.checks import whole
 from sightline.features.weights import kernels_of, layers_with_kernels, maps_before, plane, strongest
+from sightline.models.known import known
 from sightline.models.model import Model
-from sightline.network.hooks import as_network
 from sightline.render.save import save_wall
 from sightline.render.tiles import Row, Scale, Tile, Wall, scale_for
 from sightline.verbs.record import versions
@@ -180,7 +180,7 @@ def filters(model: Model | nn.Module, layer: str | None = None, *, most: int = 6
     red, green and blue as a Model's network takes them. Raises LayerError, OptionError, NetworkError.
     """
     whole("most", most, 1)
-    network = as_network(model.network if isinstance(model, Model) else model)
+    network = (model if isinstance(model, Model) else known(model)).network
     first = _first(model, network)
     name = first if layer is None else layer
     found = kernels_of(network, name, _maps(model, network, name))

@@ -16,7 +16,7 @@ def goals_of(given: Any, model: Model) -> Target:
     many = isinstance(given, list | tuple)
     if given is None or (many and not given):
         raise TargetError(f"target={given!r} names nothing to climb; give a class, a label, or one of sl.targets.")
-    goal = target_for(given, len(given) if many else 1, model.labels)
+    goal = target_for(given, len(given) if many else 1, model)
     assert goal is not None
     if many and not isinstance(goal, Classes | PerImage):
         goal = PerImage((goal,) * len(given))

@@ -111,7 +111,7 @@ class _Ask:
 
 def each_target(target: Any, count: int, model: Model) -> list[Target | None]:
     """A target for each of many photos; None is the predicted class. Raises TargetError."""
-    wanted = target_for(target, count, model.labels)
+    wanted = target_for(target, count, model)
     return [None if wanted is None else of_image(wanted, i) for i in range(count)]
 
 

@@ -82,7 +82,7 @@ class Stage:
     @contextmanager
     def lend(self, target: Any, progress: Any = None) -> Iterator[tuple[Net, Target]]:
         """The network on loan, and the target as it is on the untouched photo."""
-        wanted = target_for(target, 1, self.model.labels)
+        wanted = target_for(target, 1, self.model)
         images = self.model.normalize(self.pixels)[None].to(self.model.device)
         with self.model.lend(images) as net:
             net.progress = progress or net.progress

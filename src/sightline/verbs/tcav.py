@@ -100,7 +100,7 @@ def tcav(
 
 def _one_target(given: Any, model: Model) -> Target:
     """One target for all photos. Raises TargetError."""
-    target = None if given is None else target_for(given, 1, model.labels)
+    target = None if given is None else target_for(given, 1, model)
     if target is None or any(isinstance(part, Classes | PerImage | Region) for _, part in parts_of(target)):
         raise TargetError(
             f"target={given!r}; give one that holds for all photos: a class, a label, or of sl.targets."

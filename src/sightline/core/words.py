@@ -1,0 +1,38 @@
+"""Targets in words, for networks that read text beside the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from sightline.core.errors import TargetError
+from sightline.core.heats import Seen
+from sightline.core.targets import Target
+
+
+@dataclass(frozen=True)
+class Said(Target):
+    """A text; what it means to a network only its Model knows."""
+
+    text: str
+
+    def meant(self, words: Callable[[Said], Target] | None) -> Target:
+        """What it means to a network, by its Model's `words`. Raises TargetError where it reads no text."""
+        if words is None:
+            raise TargetError(f"{self!r}: this model reads no text; load one that does, or give a class.")
+        return words(self)
+
+    def read(self, seen: Seen) -> Tensor:
+        raise TargetError(f"{self!r} means something to a Model only; use sl.load, and give it the Model.")
+
+
+@dataclass(frozen=True)
+class Text(Said):
+    """How like a text the image is: the cosine of their embeddings, times the model's scale (arXiv:2103.00020)."""
+
+
+@dataclass(frozen=True)
+class Token(Said):
+    """How likely a text is the next that a vision-language model writes: the log-probability of its first token."""

@@ -1,0 +1,57 @@
+"""What a live network says of itself: each library's own networks are recognised where that library is in use."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from sightline.core.errors import ModelError
+from sightline.core.targets import Target
+from sightline.core.words import Said
+from sightline.network.adapters import as_network
+
+_RECOGNISERS: tuple[tuple[str, str], ...] = ()
+"""(library, room:function): the function takes a network and gives a Known, or None for what is not the library's."""
+_BACKENDS: dict[str, str] = {}
+"""backend -> room:function that makes a network of a function of such arrays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A network as torch asks it, and what it says of its input and answers; None where it says nothing.
+
+    `input_size` is (h, w); `mean` and `std` are of pixels in [0, 1], one for each channel.
+    """
+
+    network: nn.Module
+    input_size: tuple[int, int] | None = None
+    channels: int | None = None
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    labels: Sequence[str] | None = None
+    words: Callable[[Said], Target] | None = None
+
+
+def known(network: Any, backend: str = "auto") -> Known:
+    """A live network or function as a torch network, with what it says of itself. Raises ModelError, NetworkError."""
+    if backend in _BACKENDS:
+        return Known(part_of(_BACKENDS[backend])(network))
+    if backend not in ("auto", "torch"):
+        raise ModelError(f"backend={backend!r}; possible: {', '.join(('auto', 'torch', *_BACKENDS))}.")
+    for library, where in _RECOGNISERS:
+        found = part_of(where)(network) if library in sys.modules else None
+        if found is not None:
+            return found  # type: ignore[no-any-return]
+    return Known(as_network(network))
+
+
+def part_of(where: str) -> Callable[..., Any]:
+    """What "room:name" names in this package; its file is read when it is first needed."""
+    room, _, name = where.partition(":")
+    part: Callable[..., Any] = getattr(import_module(f"sightline.models.{room}"), name)
+    return part

@@ -1,0 +1,129 @@
+"""Whatever a user holds, as a network that is asked for images alone: functions, and modules that want to be asked
+otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sightline.core.errors import NetworkError, near
+
+
+class FunctionNetwork(nn.Module):
+    """A function (N, ...) -> (N, K) that answers like a network; it has no layers to look into."""
+
+    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, images: Tensor) -> Any:
+        try:
+            answer = self.function(images)
+        except RuntimeError as error:
+            if not (images.requires_grad and "requires grad" in str(error)):
+                raise
+            answer = self.function(images.detach())  # it leaves torch, for numpy say: no gradients, but scores
+        if not isinstance(answer, Tensor) and hasattr(answer, "__array__"):
+            answer = torch.as_tensor(answer.__array__())
+        return answer
+
+
+class Adapter(nn.Module):
+    """A network asked in its own way, `ask(network, images)`, under its own names.
+
+    Its layers, parameters, buffers and mode are the network's, so that nothing is there twice.
+    """
+
+    def __init__(self, network: nn.Module, ask: Callable[[Any, Tensor], Any]) -> None:
+        vars(self).update(vars(nn.Module()))  # not nn.Module.__init__, which would put the network into training
+        vars(self).update(network=network, _ask=ask)
+        for name in ("_modules", "_parameters", "_buffers"):
+            vars(self)[name] = vars(network)[name]
+
+    @property
+    def inner(self) -> nn.Module:
+        """The network itself."""
+        network: nn.Module = vars(self)["network"]
+        return network
+
+    @property
+    def training(self) -> bool:
+        """The network's mode."""
+        return self.inner.training
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        self.inner.training = mode
+
+    def forward(self, images: Tensor) -> Any:
+        return vars(self)["_ask"](self.inner, images)
+
+
+def unwrap(network: nn.Module) -> nn.Module:
+    """The network itself, out of `torch.compile` and (Distributed)DataParallel wrappers."""
+    while True:
+        inner = getattr(network, "_orig_mod", None)
+        if isinstance(inner, nn.Module):
+            network = inner
+        elif isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            network = network.module
+        else:
+            return network
+
+
+def owned(network: nn.Module) -> nn.Module:
+    """The user's own network, behind adapters."""
+    while isinstance(network, Adapter):
+        network = network.inner
+    return network
+
+
+def as_network(network: Any) -> nn.Module:
+    """A network from a module or a function; anything else is refused."""
+    if isinstance(network, nn.Module):
+        return unwrap(network)
+    if callable(network):
+        return FunctionNetwork(network)
+    raise NetworkError(f"a {type(network).__name__} is neither a torch.nn.Module nor a function of a tensor.")
+
+
+def by_name(
+    network: nn.Module, image: str | None, others: Mapping[str, Any] | None, answer: str | int | None
+) -> nn.Module:
+    """A network that takes its images by the name `image` and `others` beside them, and whose `answer` is looked at.
+
+    Each of the `others` that is a tensor (1, ...) is repeated for every image. Without any of them: the network.
+    """
+    if image is None and not others and answer is None:
+        return network
+
+    def ask(inner: nn.Module, images: Tensor) -> Any:
+        beside = {name: _repeated(value, images) for name, value in (others or {}).items()}
+        output = inner(images, **beside) if image is None else inner(**{image: images}, **beside)
+        return output if answer is None else _part(output, answer)
+
+    return Adapter(network, ask)
+
+
+def _repeated(value: Any, images: Tensor) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    value = value.to(images.device)
+    return value.expand(len(images), *value.shape[1:]) if value.ndim and len(value) == 1 else value
+
+
+def _part(output: Any, answer: str | int) -> Any:
+    """One of several outputs. Raises NetworkError that lists them."""
+    if isinstance(answer, int) and isinstance(output, tuple | list) and answer < len(output):
+        return output[answer]
+    if isinstance(output, Mapping) and answer in output:
+        return output[answer]
+    if isinstance(answer, str) and isinstance(getattr(output, answer, None), Tensor | tuple | list | Mapping):
+        return getattr(output, answer)
+    names = [str(key) for key in (output if isinstance(output, Mapping) else getattr(output, "_fields", ()))]
+    count = f"{len(output)} outputs" if isinstance(output, tuple | list) else f"a {type(output).__name__}"
+    raise NetworkError(f"the network has no output {answer!r}; it gives {count}; {near(str(answer), names)}")
