@@ -14,6 +14,7 @@ from sightline.core.errors import ModelError
 from sightline.core.targets import Target
 from sightline.core.words import Said
 from sightline.network.adapters import as_network
+from sightline.photos.geometry import Geometry
 
 _RECOGNISERS: tuple[tuple[str, str], ...] = ()
 """(library, room:function): the function takes a network and gives a Known, or None for what is not the library's."""
@@ -25,7 +26,8 @@ _BACKENDS: dict[str, str] = {}
 class Known:
     """A network as torch asks it, and what it says of its input and answers; None where it says nothing.
 
-    `input_size` is (h, w); `mean` and `std` are of pixels in [0, 1], one for each channel.
+    `input_size` is (h, w); `mean` and `std` are of pixels in [0, 1], one for each channel. `geometry`: its own way to
+    bring a photo to an input of a size; `layer`: what layer methods read; `output`: what its answers are.
     """
 
     network: nn.Module
@@ -35,6 +37,9 @@ class Known:
     std: Sequence[float] | None = None
     labels: Sequence[str] | None = None
     words: Callable[[Said], Target] | None = None
+    geometry: Callable[[tuple[int, int]], Geometry] | None = None
+    layer: str | None = None
+    output: str = "auto"
 
 
 def known(network: Any, backend: str = "auto") -> Known:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sightline.core.errors import LayerError, ModelError, near
 from sightline.core.heats import Warning
-from sightline.models.known import known
+from sightline.models.known import Known, known
 from sightline.models.model import Model, move
 from sightline.network.adapters import FunctionNetwork, by_name, owned
 from sightline.network.readout import OUTPUTS
@@ -38,12 +38,13 @@ def wrap(
     """A Model from any live network, or from any function (N, C, h, w) in [0, 1] -> (N, K) scores.
 
     `input_size`: a side, or (h, w); None where the network says itself. `mean`, `std`: of pixels in [0, 1], one
-    number or one per channel; without them pixels go in as [0, 1], and results say so. `resize`: "crop" scales the
-    short side to 8/7 of the input and takes the centre, "squash" squeezes the whole photo in, "pad" fits it with a
-    border. `output`: "auto", "logits", "probabilities", "multilabel" or "regression". `layer`: what layer methods
-    read by default. `backend`: "jax" or "tensorflow" for a function of such arrays. `input_name`: the argument that
-    takes the images, where it is not the first; `inputs`: others by name, a tensor (1, ...) is repeated for each
-    image; `output_name`: which of several outputs is looked at. Raises ModelError, LayerError, NetworkError.
+    number or one per channel; without them pixels go in as [0, 1], and results say so. `resize`: "crop" is the
+    network's own way where it says one, else the short side is scaled to 8/7 of the input and the centre taken,
+    "squash" squeezes the whole photo in, "pad" fits it with a border. `output`: "auto", "logits", "probabilities",
+    "multilabel" or "regression". `layer`: what layer methods read by default. `backend`: "jax" or "tensorflow" for a
+    function of such arrays. `input_name`: the argument that takes the images, where it is not the first; `inputs`:
+    others by name, a tensor (1, ...) is repeated for each image; `output_name`: which of several outputs is looked
+    at. Raises ModelError, LayerError, NetworkError.
     """
     found = known(network, backend)
     module = by_name(found.network, input_name, inputs, output_name)
@@ -66,16 +67,15 @@ def wrap(
     if device is not None:
         move(module, device)
     means, deviations = _per_channel("mean", mean, channels), _per_channel("std", std, channels)
-    fill = means or (0.5,) * channels
     return Model(
         module,
-        Geometry(size, resize=resize, fill=fill),
+        _geometry(found, size, resize, means or (0.5,) * channels),
         channels,
         means,
         deviations,
         tuple(map(str, labels)) if labels is not None else None,
-        layer,
-        output,
+        layer or found.layer,
+        found.output if output == "auto" else output,
         batch_size,
         source=getattr(network, "__name__", type(owned(module)).__name__),
         warnings=_unnormalized(module, mean, std),
@@ -101,6 +101,13 @@ def _size(given: Any, own: tuple[int, int] | None, network: nn.Module) -> tuple[
     if len(size) != 2 or not all(map(_is_count, size)):
         raise ModelError(f"input_size={given!r}; give a side in pixels, or (height, width).")
     return size
+
+
+def _geometry(found: Known, size: tuple[int, int], resize: Any, fill: tuple[float, ...]) -> Geometry:
+    """The network's own way to bring photos to its input where it says one, and no other is asked for."""
+    if resize == "crop" and found.geometry is not None:
+        return found.geometry(size)
+    return Geometry(size, resize=resize, fill=fill)
 
 
 def _unnormalized(network: nn.Module, mean: Any, std: Any) -> tuple[Warning, ...]:
