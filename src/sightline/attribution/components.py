@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sightline.core.errors import LayerError
+from sightline.core.precision import wide
 
 _SILENT = 1e-3  # cosine under which two maps do not tell a sign
 _MOST_POSITIONS = 4096  # a kernel compares each position with every other: beyond, it takes minutes and gigabytes
@@ -16,7 +17,7 @@ def first_component(maps: Tensor, towards: Tensor, *, centred: bool = False) -> 
 
     Its sign, which the mathematics leaves open, agrees with `towards` (B, 1, *grid).
     """
-    rows = maps.flatten(2).double()  # (B, C, positions)
+    rows = wide(maps.flatten(2))  # (B, C, positions)
     if centred:
         rows = rows - rows.mean(2, keepdim=True)
     channels, positions = rows.shape[1:]
@@ -34,7 +35,7 @@ def first_kernel_component(maps: Tensor, towards: Tensor) -> Tensor:
     The positions are centred before, the kernel after, as scikit-learn's KernelPCA does for pytorch-grad-cam.
     Raises LayerError for a layer of more than 4,096 positions.
     """
-    rows = maps.flatten(2).double()
+    rows = wide(maps.flatten(2))
     channels, positions = rows.shape[1:]
     if positions > _MOST_POSITIONS:
         raise LayerError(
@@ -56,7 +57,7 @@ def _top(symmetric: Tensor) -> Tensor:
 
 def _oriented(projected: Tensor, maps: Tensor, towards: Tensor) -> Tensor:
     """With the sign that agrees with `towards`; where that says nothing, the one that makes the extremes positive."""
-    wanted = towards.flatten(1).double()
+    wanted = wide(towards.flatten(1))
     agreement = (projected * wanted).sum(1, keepdim=True)
     silent = agreement.abs() <= _SILENT * projected.norm(dim=1, keepdim=True) * wanted.norm(dim=1, keepdim=True)
     sign = torch.where(silent, projected.pow(3).sum(1, keepdim=True), agreement)

@@ -11,6 +11,7 @@ from torch import Tensor
 from sightline.attribution.sampling import effort, sampled
 from sightline.core.errors import MethodError
 from sightline.core.heats import Heat
+from sightline.core.precision import wide
 from sightline.core.targets import Target
 from sightline.network.net import Net, passes
 from sightline.network.reading import INPUT
@@ -61,7 +62,7 @@ class MeanSquare(RunningMean):
     """Mean and standard error of the samples' squares."""
 
     def add(self, samples: Tensor) -> None:
-        super().add(samples.double().square())
+        super().add(wide(samples).square())
 
 
 def noisy_gradient(

@@ -14,6 +14,7 @@ from sightline.attribution.masking import moved, score_masks, veils
 from sightline.core.checks import whole
 from sightline.core.errors import OptionError
 from sightline.core.heats import Heat
+from sightline.core.precision import widest
 from sightline.core.targets import Target
 from sightline.network.net import Net, passes
 
@@ -51,7 +52,7 @@ def _slide(
     veiled = veils(net, images, fill, seed)
     whole_scores = score_masks(net, veiled[:1], target, images.new_ones(1, 1, *images.shape[2:]))[0]
     windows = list(_windows(images.shape[2:], sides, steps))
-    lost = torch.zeros(len(images), 1, *images.shape[2:], dtype=torch.float64, device=images.device)
+    lost = torch.zeros(len(images), 1, *images.shape[2:], dtype=widest(images.device), device=images.device)
     cover = torch.zeros_like(lost[:1])
     at_once = max(1, net.chunk // len(images))
     for start in range(0, len(windows), at_once):

@@ -14,6 +14,7 @@ from sightline.attribution.baselines import baselines
 from sightline.attribution.gradients import additive
 from sightline.core.checks import number, whole
 from sightline.core.heats import Heat
+from sightline.core.precision import wide, widest
 from sightline.core.targets import Target
 from sightline.network.net import Net
 from sightline.network.reading import INPUT
@@ -75,7 +76,7 @@ def _heat(paths: list[list[_Path]]) -> Heat:
     values = torch.stack([torch.stack([path.values() for path in column]).mean(0) for column in paths])
     changes = [sum(path.change for path in column) / len(column) for column in paths]
     change = torch.tensor(changes, dtype=torch.float64)
-    missing = (values.double().flatten(1).sum(1).cpu() - change).abs()
+    missing = (wide(values).flatten(1).sum(1).cpu() - change).abs()
     still = torch.tensor([all(path.still for path in column) for column in paths])
     gap = torch.where((missing == 0) | still, 0.0, missing / change.abs())
     spent = tuple((sum(len(path.scores) for path in column),) * 2 for column in paths)
@@ -93,7 +94,7 @@ class _Path:
         self.scores: dict[float, float] = {}
         self._slopes: dict[float, Tensor] = {}
         self._along: dict[float, float] = {}
-        self._mean = torch.zeros_like(image, dtype=torch.float64)
+        self._mean = torch.zeros_like(image, dtype=widest(image.device))
         self._weight = 1 / segments
         self.wanted: list[float] = [i / segments for i in range(segments + 1)]
 
@@ -106,7 +107,7 @@ class _Path:
         self.scores[at] = score
         if self.refines:
             self._slopes[at] = slope
-            self._along[at] = float((slope.double() * self.way.double()).sum())
+            self._along[at] = float((wide(slope) * wide(self.way)).sum())
         else:
             self._mean += (self._weight / 2 if at in (0.0, 1.0) else self._weight) * slope
 
@@ -180,4 +181,4 @@ def _unlike(a: Tensor, b: Tensor) -> float:
     """One less the cosine of the angle between two maps; 0 where both are blank."""
     if not (a.any() or b.any()):
         return 0.0
-    return 1 - float(torch.cosine_similarity(a.flatten().double(), b.flatten().double(), 0))
+    return 1 - float(torch.cosine_similarity(wide(a.flatten()), wide(b.flatten()), 0))

@@ -64,7 +64,7 @@ def _sample(
     wanted = list(range(len(images)))
     for count in limit.rounds():
         drawn = masks.draw(count)
-        scores = score_masks(net, veiled, target, drawn, wanted).double().cpu()
+        scores = score_masks(net, veiled, target, drawn, wanted).cpu().double()
         for i, mine in zip(wanted, scores.unbind(1), strict=True):
             tallies[i].add(drawn, mine)
         values, errors = (torch.stack(part).to(images) for part in zip(*(t.read() for t in tallies), strict=True))

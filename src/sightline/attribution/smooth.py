@@ -11,6 +11,7 @@ from sightline.attribution.cams import Layers, doubts, enlarge, layers_of, mean_
 from sightline.attribution.contributions import everywhere
 from sightline.attribution.sampling import effort, sampled
 from sightline.core.heats import Heat
+from sightline.core.precision import wide
 from sightline.core.targets import Target
 from sightline.network.net import Net
 
@@ -73,7 +74,7 @@ class _Tally:
         """Take in the gradients (n, C, *grid) of n copies."""
         for j in range(len(grads[0][0])):
             self.count += 1
-            one = (1, [[_powers(run[j].double()) for run in runs] for runs in grads])
+            one = (1, [[_powers(wide(run[j])) for run in runs] for runs in grads])
             if self._blocks and self._blocks[-1][0] < self._room:
                 self._blocks[-1] = _merged(self._blocks[-1], one)
             else:
@@ -97,7 +98,7 @@ class _Tally:
         maps = []
         for acts, powers in zip(self._acts, sums, strict=True):
             layer_maps = [
-                enlarge(_map_of(act.double(), *(power / count))[None], self._spatial)
+                enlarge(_map_of(wide(act), *(power / count))[None], self._spatial)
                 for act, power in zip(acts, powers, strict=True)
             ]
             maps.append(torch.stack(layer_maps).sum(0))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from sightline.core.precision import wide
+
 Passes = tuple[int, int]
 
 
@@ -85,7 +87,7 @@ class Heat:
 
 def relative(error: Tensor, values: Tensor) -> Tensor:
     """The size of errors (B, ...) as a share of that of values (B, ...), both root mean squares: (B,)."""
-    away, size = (part.double().flatten(1).square().mean(1).sqrt() for part in (error, values))
+    away, size = (wide(part).flatten(1).square().mean(1).sqrt() for part in (error, values))
     return torch.where(away == 0, away, away / size)
 
 

@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sightline.core.errors import LayerError, NetworkError, near
 from sightline.core.heats import Passes, Seen, Warning
+from sightline.core.precision import wide
 from sightline.core.targets import Function, Target
 from sightline.network.facts import Facts
 from sightline.network.hooks import borrow, device_of, dtype_of, record, told
@@ -217,7 +218,7 @@ class Net:
         others = torch.rand(len(_SCALES), *image.shape[1:], generator=dice, device="cpu").to(image)
         scales = torch.tensor(_SCALES).view(-1, *[1] * (image.ndim - 1)).to(image)
         reading = self.gradients(torch.cat([image, scales * (image.flip(-1) + others)]), Function(mixture), (name,))
-        slopes, *more = (run.flatten(2).double() for run in reading.grads[name])
+        slopes, *more = (wide(run.flatten(2)) for run in reading.grads[name])
         uneven = (slopes - slopes[:1].mean(2, keepdim=True)).abs().max()
         return not more and bool(uneven <= _FLAT * slopes.abs().max())
 

@@ -99,7 +99,7 @@ def tell(net: Net, target: Target, worlds: Sequence[World], groups: list[list[Jo
 
     for value, answer in net.answers(len(jobs), make, target, rows):
         scores += answer[: max(0, kept - len(scores))].float().cpu()
-        values += value.double().tolist()
+        values += value.tolist()
         tops += says(net, target, answer)
     told = []
     start = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sightline.core.precision import wide
+
 
 class RunningMean:
     """Mean and standard error along the first dimension of all that was added (Welford's update, in float64)."""
@@ -16,7 +18,7 @@ class RunningMean:
 
     def add(self, samples: Tensor) -> None:
         """Take in samples (n, ...)."""
-        group = samples.double()
+        group = wide(samples)
         mean = group.mean(0)
         squares = (group - mean).square().sum(0)
         n = len(group)
@@ -57,7 +59,7 @@ class RunningVariance:
 
     def add(self, samples: Tensor) -> None:
         """Take in samples (n, ...)."""
-        group = samples.double()
+        group = wide(samples)
         n, mean = len(group), group.mean(0)
         away = group - mean
         second, third, fourth = (away.pow(power).sum(0) for power in (2, 3, 4))

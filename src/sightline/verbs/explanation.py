@@ -158,7 +158,7 @@ class Explanation:
         if not smooth:
             return plane
         number("smooth", smooth)
-        return gaussian(plane.double(), [smooth, smooth]).float()
+        return gaussian(plane.cpu().double(), [smooth, smooth]).float()
 
     def panel(self, smooth: float | None = None, signed: bool | None = None, style: str = "pair") -> Panel:
         """What a picture shows. `smooth`: sigma in input pixels; `signed` None: only where all are negative."""
