@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from sightline.core.errors import PhotoError, near
-from sightline.photos.decode import Photo
 
 Resize = Literal["crop", "squash", "pad"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 Floats = NDArray[np.float32]
-Size = tuple[int, int]  # (height, width), in pixels
+Size = tuple[int, ...]  # (height, width) of a photo, (depth, height, width) of a volume, in pixels
 
 LARGEST = 100_000_000  # pixels of a resized photo before its crop, and of nothing else
 LONGEST = 100_000  # pixels along one side: the way back holds (side, input side) weights
 GREY = (0.5,)
 
 
+class Shown(Protocol):
+    """A photo or a volume."""
+
+    @property
+    def pixels(self) -> NDArray[Any]:
+        """(*size, C), uint8 or float32 in [0, 1]."""
+
+
 @dataclass(frozen=True)
 class Geometry:
     """How photos of any size become inputs of one size.
 
-    `size` is the input's (h, w). `resize` is one of
+    `size` is the input's (h, w), or (d, h, w): the slices of a volume are resized as photos are, and all of its
+    depth to d, by the same triangle. `resize` is one of
     * "crop": the short side is resized to `short`, then the centre is cut out, to the bit as torchvision's
       Resize and CenterCrop on PIL images (black where the resized photo is smaller than the input). A tuple
       `short` is an exact (h, w) to resize to; None lets the photo cover 8/7 of the input on both axes.
@@ -51,35 +60,39 @@ class Geometry:
             possible = near(str(self.interpolation), get_args(Interpolation))
             raise PhotoError(f"no interpolation named {self.interpolation!r}; {possible}")
         if not _is_size(self.size):
-            raise PhotoError(f"size is the input's (height, width), at least (1, 1); got {self.size!r}.")
-        if self.short is not None and not _is_size(self.short) and not _is_size((self.short, 1)):
+            raise PhotoError(f"size is the input's (height, width) or (depth, height, width); got {self.size!r}.")
+        if self.short is not None and not _is_size(self.short, (2,)) and not _is_size((self.short, 1)):
             raise PhotoError(f"short is a side in pixels or an exact (height, width); got {self.short!r}.")
         if not all(0 <= value <= 1 for value in self.fill):
             raise PhotoError(f"fill is a colour of values in [0, 1]; got {self.fill!r}.")
 
-    def view(self, height: int, width: int) -> View:
-        """What one upright photo of that size becomes. Raises PhotoError where it is too elongated."""
-        photo = (height, width)
-        if not _is_size(photo) or max(photo) > LONGEST:
-            raise PhotoError(f"a photo's sides are 1 to {LONGEST} pixels; got {height} x {width} (h x w).")
-        resized = self._resized(photo)
-        if self.resize == "crop" and resized[0] * resized[1] > LARGEST:
+    def view(self, *photo: int) -> View:
+        """What one upright photo of that size (h, w), or volume (d, h, w), becomes.
+
+        Raises PhotoError where it is too elongated, or has another number of axes than the input.
+        """
+        if not _is_size(photo, (len(self.size),)) or max(photo) > LONGEST:
+            raise PhotoError(f"a photo's sides are 1 to {LONGEST} pixels; got {_by(photo)}.")
+        plane, through = self._resized(photo[-2:]), self.size[:-2]
+        if self.resize == "crop" and math.prod((*photo[:-2], *plane)) > LARGEST:
             raise PhotoError(
-                f"a photo of {height} x {width} (h x w) is too elongated: it would be resized to "
-                f'{resized[0]} x {resized[1]}. Crop it before, or use resize="squash" or "pad".'
+                f"a photo of {_by(photo)} is too elongated: it would be resized to {plane[0]} x {plane[1]}. "
+                f'Crop it before, or use resize="squash" or "pad".'
             )
-        corner = (_corner(resized[0], self.size[0]), _corner(resized[1], self.size[1]))
+        corner = tuple(_corner(side, size) for side, size in zip(plane, self.size[-2:], strict=True))
         fill = (0.0,) if self.resize == "crop" else self.fill or GREY
-        return View(photo, self.size, resized, corner, self.interpolation, fill)
+        places = (0,) * len(through) + corner
+        return View(photo, self.size, through + plane, places, self.interpolation, fill)
 
     def _resized(self, photo: Size) -> Size:
-        """The size of the whole photo at the input's scale."""
+        """The size (h, w) of the whole photo at the input's scale."""
+        plane = self.size[-2:]
         if self.resize == "squash":
-            return self.size
+            return plane
         if self.resize == "pad":
-            return _fitted(photo, self.size)
+            return _fitted(photo, plane)
         if self.short is None:
-            return _covering(photo, (round(8 / 7 * self.size[0]), round(8 / 7 * self.size[1])))
+            return _covering(photo, (round(8 / 7 * plane[0]), round(8 / 7 * plane[1])))
         if isinstance(self.short, int):
             return _covering(photo, (self.short, self.short))
         return self.short
@@ -87,10 +100,10 @@ class Geometry:
 
 @dataclass(frozen=True)
 class View:
-    """One photo on one input: per axis, input = photo * scale + shift, in continuous coordinates.
+    """One photo or volume on one input: per axis, input = photo * scale + shift, in continuous coordinates.
 
-    Pixel i covers [i, i + 1). Sizes and pairs are (y, x). `resized` is the whole photo at the input's scale,
-    `corner` where its top left lands on the input (negative: cut off).
+    Pixel i covers [i, i + 1). Sizes and places are (y, x), or (z, y, x). `resized` is the whole photo at the
+    input's scale, `corner` where its first pixel lands on the input (negative: cut off).
     """
 
     photo_size: Size
@@ -101,55 +114,55 @@ class View:
     fill: tuple[float, ...] = GREY
 
     @property
-    def scale(self) -> tuple[float, float]:
-        """Input pixels per photo pixel, (y, x)."""
-        return self.resized[0] / self.photo_size[0], self.resized[1] / self.photo_size[1]
+    def scale(self) -> tuple[float, ...]:
+        """Input pixels per photo pixel, for each axis."""
+        return tuple(new / old for new, old in zip(self.resized, self.photo_size, strict=True))
 
     @property
-    def shift(self) -> tuple[float, float]:
-        """Where the photo's origin lies on the input, (y, x), in input pixels."""
-        return float(self.corner[0]), float(self.corner[1])
+    def shift(self) -> tuple[float, ...]:
+        """Where the photo's origin lies on the input, in input pixels, for each axis."""
+        return tuple(map(float, self.corner))
 
-    def to_input(self, photo: Photo) -> Floats:
-        """The photo as the network takes it, before normalization: (C, h, w) float32 in [0, 1].
+    def to_input(self, photo: Shown) -> Floats:
+        """The photo as the network takes it, before normalization: (C, *input_size) float32 in [0, 1].
 
         uint8 grey and RGB are resized in 8 bits, to the bit as torchvision does; everything else in floats,
         channel by channel. Raises PhotoError for a photo of another size, or a fill of other channels.
         """
-        if (photo.height, photo.width) != self.photo_size:
-            raise PhotoError(
-                f"this view is of photos of {self.photo_size} (h, w); got {(photo.height, photo.width)}."
-            )
-        if len(self.fill) not in (1, photo.channels):
-            raise PhotoError(f"fill has {len(self.fill)} values and the photo {photo.channels} channels.")
-        canvas = np.empty((photo.channels, *self.input_size), np.float32)
-        canvas[:] = np.array(self.fill, np.float32)[:, None, None]
-        (top, bottom), (left, right) = self._content(0), self._content(1)
-        y, x = self.corner
+        *size, channels = photo.pixels.shape
+        if tuple(size) != self.photo_size:
+            raise PhotoError(f"this view is of photos of {self.photo_size}; got {tuple(size)}.")
+        if len(self.fill) not in (1, channels):
+            raise PhotoError(f"fill has {len(self.fill)} values and the photo {channels} channels.")
+        canvas = np.empty((channels, *self.input_size), np.float32)
+        canvas[:] = np.array(self.fill, np.float32).reshape(-1, *[1] * len(size))
+        shown = [self._content(axis) for axis in range(len(size))]
         whole = self._resize(photo.pixels)
-        canvas[:, top:bottom, left:right] = whole[:, top - y : bottom - y, left - x : right - x]
+        cut = (slice(a - at, b - at) for (a, b), at in zip(shown, self.corner, strict=True))
+        canvas[:, *(slice(*one) for one in shown)] = whole[:, *cut]
         return canvas
 
     def mask_to_input(self, mask: NDArray[Any]) -> Floats:
         """A mask (H, W) in [0, 1] of the upright photo on the input, (h, w); 0 where there is no photo."""
-        plane = Photo(np.asarray(mask, np.float32)[..., None])
+        plane = _Plane(np.asarray(mask, np.float32)[..., None])
         return np.asarray(replace(self, fill=(0.0,)).to_input(plane)[0])
 
     def to_photo(self, values: NDArray[Any]) -> Floats:
-        """A map (h, w) on the input, laid on the upright photo: (H, W) float32, NaN where nothing was seen.
+        """A map on the input, laid on the upright photo: (*photo_size) float32, NaN where nothing was seen.
 
-        Bilinear (align_corners=False) where it is enlarged, antialiased with the same triangle where it
-        shrinks; padding is left out. Raises PhotoError for another shape, or a map that is not finite.
+        Linear along each axis (align_corners=False) where it is enlarged, antialiased with the same triangle where
+        it shrinks; padding is left out. Raises PhotoError for another shape, or a map that is not finite.
         """
         with np.errstate(over="ignore"):  # what float32 cannot hold is refused as infinite
             values = np.asarray(values, np.float32)
         if values.shape != self.input_size:
-            raise PhotoError(f"a map on this input is {self.input_size} (h, w); got {values.shape}.")
+            raise PhotoError(f"a map on this input is {self.input_size}; got {values.shape}.")
         if not np.isfinite(values).all():
             raise PhotoError("a map to lay on a photo is finite; got NaN or infinity.")
-        (rows, down), (columns, across) = self._weights(0), self._weights(1)
         laid = np.full(self.photo_size, np.nan, np.float32)
-        laid[rows, columns] = down @ values @ across.T
+        for axis in range(values.ndim):
+            values = _along(values, axis, self._weights(axis))
+        laid[self._all_seen()] = values
         return laid
 
     def box_to_photo(self, box: tuple[int, int, int, int]) -> tuple[int, int, int, int] | None:
@@ -168,7 +181,7 @@ class View:
     def seen(self) -> NDArray[np.bool_]:
         """Which photo pixels the network saw, (H, W): those whose centre lies in the input."""
         mask = np.zeros(self.photo_size, np.bool_)
-        mask[self._seen(0), self._seen(1)] = True
+        mask[self._all_seen()] = True
         return mask
 
     def _content(self, axis: int) -> tuple[int, int]:
@@ -185,23 +198,28 @@ class View:
         start, stop = np.searchsorted(self._centres(axis), (0, self.input_size[axis]))
         return slice(int(start), int(stop))
 
-    def _weights(self, axis: int) -> tuple[slice, Floats]:
-        """Along one axis: the n seen photo pixels, and what each takes of the input's, (n, size)."""
-        seen = self._seen(axis)
+    def _all_seen(self) -> tuple[slice, ...]:
+        return tuple(map(self._seen, range(len(self.photo_size))))
+
+    def _weights(self, axis: int) -> Floats:
+        """Along one axis: what each of the n photo pixels that were seen takes of the input's, (n, size)."""
         start, stop = self._content(axis)
-        pixels = np.arange(start, stop) + 0.5
         reach = max(1.0, self.scale[axis])  # input pixels: a shrinking map is averaged over a photo pixel
-        distance = np.abs(self._centres(axis)[seen, None] - pixels)
-        weights = np.zeros((seen.stop - seen.start, self.input_size[axis]), np.float32)
-        triangle = np.maximum(0, 1 - distance / reach)
-        weights[:, start:stop] = triangle / triangle.sum(1, keepdims=True)
-        return seen, weights
+        centres = self._centres(axis)[self._seen(axis)]
+        weights = np.zeros((len(centres), self.input_size[axis]), np.float32)
+        weights[:, start:stop] = _triangle(centres, np.arange(start, stop) + 0.5, reach)
+        return weights
 
     def _resize(self, pixels: NDArray[Any]) -> Floats:
         """All of the photo at the input's scale: (C, *resized) float32 in [0, 1]."""
+        if pixels.ndim > 3:  # each slice, then along them
+            slices = np.stack([self._resize(one) for one in pixels], 1)
+            centres = (np.arange(self.resized[0]) + 0.5) / self.scale[0]
+            reach = max(1.0, 1 / self.scale[0])
+            return _along(slices, 1, _triangle(centres, np.arange(len(pixels)) + 0.5, reach))
         if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
             picture = Image.fromarray(np.ascontiguousarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]))
-            stored = np.asarray(self._pillow(picture)).reshape(*self.resized, -1)
+            stored = np.asarray(self._pillow(picture)).reshape(*self.resized[-2:], -1)
             return np.moveaxis(stored, 2, 0).astype(np.float32) / np.float32(255)
         units = pixels.astype(np.float32) / 255 if pixels.dtype == np.uint8 else pixels
         layers = [np.ascontiguousarray(layer, np.float32) for layer in np.moveaxis(units, 2, 0)]
@@ -210,12 +228,35 @@ class View:
 
     def _pillow(self, picture: Image.Image) -> Image.Image:
         filters = Image.Resampling[self.interpolation.upper()]
-        return picture.resize((self.resized[1], self.resized[0]), filters)
+        return picture.resize((self.resized[-1], self.resized[-2]), filters)
 
 
-def _is_size(size: object) -> bool:
-    """Whether it is a pair of whole numbers of at least 1."""
-    if not isinstance(size, tuple) or len(size) != 2:
+@dataclass(frozen=True)
+class _Plane:
+    """Values that are laid on the input as a photo is."""
+
+    pixels: NDArray[Any]
+
+
+def _triangle(centres: NDArray[Any], cells: NDArray[Any], reach: float) -> Floats:
+    """What each of the `centres` takes of each cell, (centres, cells): less the farther, nothing beyond `reach`."""
+    weights = np.maximum(0, 1 - np.abs(centres[:, None] - cells) / reach)
+    return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
+
+
+def _along(values: Floats, axis: int, weights: Floats) -> Floats:
+    """Values with an axis replaced by its sums under weights (new, old)."""
+    return np.moveaxis(np.tensordot(weights, values, (1, axis)), 0, axis)
+
+
+def _by(size: Sequence[int]) -> str:
+    """A size as a sentence has it: "480 x 640 (h x w)"."""
+    return f"{' x '.join(map(str, size))} ({' x '.join('dhw'[-len(size) :])})"
+
+
+def _is_size(size: object, axes: tuple[int, ...] = (2, 3)) -> bool:
+    """Whether it is so many whole numbers of at least 1."""
+    if not isinstance(size, tuple) or len(size) not in axes:
         return False
     return all(isinstance(side, int) and not isinstance(side, bool) and side >= 1 for side in size)
 
