@@ -28,6 +28,11 @@ class Photo:
     name: str | None = None
 
     @property
+    def size(self) -> tuple[int, ...]:
+        """(height, width)."""
+        return self.pixels.shape[:-1]
+
+    @property
     def height(self) -> int:
         """Rows of the upright photo, in pixels."""
         return int(self.pixels.shape[0])
@@ -66,7 +71,7 @@ def open_photo(source: object, *, max_pixels: int | None = None, channels: int =
     if isinstance(channels, bool) or not isinstance(channels, int) or channels < 1:
         raise PhotoError(f"channels is a whole number of at least 1; got {channels!r}.")
     pixels = fit_channels(_pixels(source, pixel_limit(max_pixels), channels), channels)
-    return Photo(np.array(pixels, order="C"), _name(source))
+    return Photo(np.array(pixels, order="C"), name_of(source))
 
 
 def photos_of(source: object) -> tuple[list[Any], bool]:
@@ -108,7 +113,8 @@ def _pixels(source: object, limit: int, channels: int) -> NDArray[Any]:
     raise PhotoError(f"a photo is {KINDS}; got {type(source).__name__}.")
 
 
-def _name(source: object) -> str | None:
+def name_of(source: object) -> str | None:
+    """What a source is called: a file's stem; None where it has no name."""
     if isinstance(source, Photo):
         return source.name
     path = getattr(source, "filename", None) if isinstance(source, Image.Image) else source

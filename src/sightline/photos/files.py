@@ -6,7 +6,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -50,18 +50,21 @@ def read_file(path: str | os.PathLike[str], limit: int) -> NDArray[Any]:
 
     Raises PhotoError for everything that goes wrong, with the cause chained.
     """
+    with reading(path) as where, Path(where).open("rb") as file, identify(file) as image:
+        return read_image(image, limit)
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[str]:
+    """The path of a regular file, as text; what goes wrong inside is a PhotoError that names it, cause chained."""
     where = os.fsdecode(path)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", where):
         raise PhotoError(f"{where!r} is an address, not a file: download it first and pass its path.")
     try:
         _refuse_no_file(where)
-        with Path(where).open("rb") as file, _identify(file) as image:
-            return read_image(image, limit)
+        yield where
     except PhotoError as error:
         raise PhotoError(f"{where!r}: {error}") from error.__cause__
-    except UnidentifiedImageError as error:
-        known = ", ".join(_formats())
-        raise PhotoError(f"{where!r} is no picture that can be read; possible: {known}.") from error
     except Exception as error:  # decoders raise nearly anything on broken data
         raise PhotoError(f"{where!r} cannot be read: {describe(error)}.") from error
 
@@ -73,8 +76,8 @@ def read_image(image: Image.Image, limit: int) -> NDArray[Any]:
     or stereo camera's JPEG) counts as one: its current picture, the first in a file.
     """
     try:
-        _refuse_size(image, limit)
-        with _without_pillow_limit():
+        refuse_size(image, limit)
+        with without_pillow_limit():
             frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
             if frames <= 1:
                 return image_pixels(image)
@@ -94,7 +97,16 @@ def describe(error: Exception) -> str:
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
-def _refuse_size(image: Image.Image, limit: int) -> None:
+def over_limit(size: Sequence[int], limit: int) -> PhotoError:
+    """The error for what a header says is larger than may be decoded."""
+    count = math.prod(size)
+    return PhotoError(
+        f"{' x '.join(map(str, size))} is {count} pixels, over the limit of {limit}; "
+        f"to let it in, pass max_pixels={count} or set {LIMIT_VARIABLE}={count}."
+    )
+
+
+def refuse_size(image: Image.Image, limit: int) -> None:
     """Raise PhotoError for a header that is over the limit, or without pixels; nothing is decoded."""
     width, height = image.size
     if width * height == 0:
@@ -102,10 +114,7 @@ def _refuse_size(image: Image.Image, limit: int) -> None:
     tags = getattr(image, "tag_v2", {})  # a small TIFF may be cut from a huge tile, which is decoded whole
     width, height = max(image.size, (tags.get(322, 0), tags.get(323, 0)), key=math.prod)
     if width * height > limit:
-        raise PhotoError(
-            f"{width} x {height} is {width * height} pixels, over the limit of {limit}; "
-            f"to let it in, pass max_pixels={width * height} or set {LIMIT_VARIABLE}={width * height}."
-        )
+        raise over_limit((width, height), limit)
 
 
 def _refuse_no_file(where: str) -> None:
@@ -119,10 +128,13 @@ def _refuse_no_file(where: str) -> None:
         raise EOFError("the file is empty")
 
 
-def _identify(file: Any) -> Image.Image:
-    """The picture in an open file, its header read and nothing decoded."""
-    with _without_pillow_limit():
-        return Image.open(file, formats=_formats())
+def identify(file: Any) -> Image.Image:
+    """The picture in an open file, its header read and nothing decoded. Raises PhotoError."""
+    try:
+        with without_pillow_limit():
+            return Image.open(file, formats=_formats())
+    except UnidentifiedImageError as error:
+        raise PhotoError(f"it is no picture that can be read; possible: {', '.join(_formats())}.") from error
 
 
 def _formats() -> list[str]:
@@ -131,7 +143,7 @@ def _formats() -> list[str]:
 
 
 @contextmanager
-def _without_pillow_limit() -> Iterator[None]:
+def without_pillow_limit() -> Iterator[None]:
     """Lift Pillow's own limit, which warns or stops below ours; the last reader at work restores it."""
     with _lock:
         _limits.append(Image.MAX_IMAGE_PIXELS)

@@ -43,6 +43,8 @@ class Geometry:
     * "squash": the whole photo is resized to the input, whatever its shape.
     * "pad": the whole photo is fitted in and centred; around it is `fill`, values in [0, 1], one or one per
       channel; () is mid-grey.
+    A crop whose margins are half a pixel off goes to the even one, as torchvision's, or `half="down"`, as
+    transformers'.
 
     Raises PhotoError for values out of range.
     """
@@ -52,6 +54,7 @@ class Geometry:
     short: int | Size | None = None
     interpolation: Interpolation = "bilinear"
     fill: tuple[float, ...] = ()
+    half: Literal["even", "down"] = "even"
 
     def __post_init__(self) -> None:
         if self.resize not in get_args(Resize):
@@ -79,7 +82,7 @@ class Geometry:
                 f"a photo of {_by(photo)} is too elongated: it would be resized to {plane[0]} x {plane[1]}. "
                 f'Crop it before, or use resize="squash" or "pad".'
             )
-        corner = tuple(_corner(side, size) for side, size in zip(plane, self.size[-2:], strict=True))
+        corner = tuple(_corner(side, size, self.half) for side, size in zip(plane, self.size[-2:], strict=True))
         fill = (0.0,) if self.resize == "crop" else self.fill or GREY
         places = (0,) * len(through) + corner
         return View(photo, self.size, through + plane, places, self.interpolation, fill)
@@ -275,6 +278,8 @@ def _fitted(photo: Size, box: Size) -> Size:
     return max(1, round(box[1] * photo[0] / photo[1])), box[1]
 
 
-def _corner(resized: int, size: int) -> int:
+def _corner(resized: int, size: int, half: str) -> int:
     """Where the resized photo begins on the input: torchvision's roundings for a crop and for a padding."""
-    return (size - resized) // 2 if resized < size else -round((resized - size) / 2)
+    if resized < size:
+        return (size - resized) // 2
+    return -((resized - size) // 2) if half == "down" else -round((resized - size) / 2)

@@ -107,14 +107,20 @@ def array_pixels(array: Pixels, channels: int) -> Pixels:
 
 def tensor_pixels(tensor: Any, channels: int) -> Pixels:
     """The pixels (h, w, C) of a photo-like tensor (h, w) or (C, h, w) on any device; as `array_pixels`."""
-    try:
-        local = tensor.detach().cpu()
-        array = (local.float() if local.is_floating_point() else local).numpy()  # numpy knows no bfloat16
-    except Exception as error:  # sparse, quantized, nested, without storage, ...
-        raise PhotoError(f"the tensor cannot be read: {type(error).__name__}: {error}") from error
+    array = tensor_array(tensor)
     hint = "Move its channels first: tensor.permute(2, 0, 1)."
     _check_shape(array.shape, 0, channels, "a tensor is (h, w) or (C, h, w)", hint)
     return _unit_or_bytes(np.moveaxis(array, 0, -1) if array.ndim == 3 else array[..., None])
+
+
+def tensor_array(tensor: Any) -> NDArray[Any]:
+    """A tensor's numbers. Raises PhotoError."""
+    try:
+        local = tensor.detach().cpu()
+        array: NDArray[Any] = (local.float() if local.is_floating_point() else local).numpy()  # it knows no bfloat16
+    except Exception as error:  # sparse, quantized, nested, without storage, ...
+        raise PhotoError(f"the tensor cannot be read: {type(error).__name__}: {error}") from error
+    return array
 
 
 def _check_shape(shape: tuple[int, ...], axis: int, channels: int, layout: str, hint: str) -> None:

@@ -1,0 +1,249 @@
+"""Volumes and clips, from whatever a user holds: NIfTI, a stack of pages, a video, an array, a tensor."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.core.errors import PhotoError
+from sightline.core.heats import Warning
+from sightline.photos.clips import FILMS, SHEETS, read_film, read_sheets
+from sightline.photos.decode import Photo, name_of
+from sightline.photos.files import over_limit, pixel_limit, reading
+from sightline.photos.nifti import AXES, Place, image_values, read_nifti
+from sightline.photos.pixels import array_pixels, fit_channels, is_tensor, tensor_array
+
+NIFTI = (".nii", ".nii.gz")
+_FILES = (*NIFTI, ".npy", *FILMS, *SHEETS)
+KINDS = (
+    "a file (.nii, .nii.gz, .npy, a video, a TIFF of several pages), an array (d, h, w) or (d, h, w, C), a tensor "
+    "(C, d, h, w) or a nibabel image"
+)
+_WINDOW = (0.5, 99.5)  # percentiles of a volume's own values that are shown as black and white
+Window = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """Voxels (d, h, w, C), uint8 or float32 in [0, 1]: the slices of a volume, or the frames of a clip.
+
+    `place`: where they lie, for those of a NIfTI file; `times`: the second of each frame, for those of a video.
+    """
+
+    pixels: NDArray[Any] = field(repr=False)
+    name: str | None = None
+    place: Place | None = None
+    times: tuple[float, ...] | None = None
+    warnings: tuple[Warning, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """(depth, height, width)."""
+        return self.pixels.shape[:-1]
+
+    @property
+    def channels(self) -> int:
+        """Values per voxel."""
+        return int(self.pixels.shape[-1])
+
+    @cached_property
+    def sha256(self) -> str:
+        """The voxels' fingerprint, in hexadecimal."""
+        return hashlib.sha256(self.pixels.tobytes()).hexdigest()
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Millimetres between voxels, for (d, h, w); 1 where no file says more."""
+        return (1.0, 1.0, 1.0) if self.place is None else self.place.spacing
+
+    def slice(self, index: int) -> Photo:
+        """One slice or frame, to look at."""
+        return Photo(self.pixels[index], self.name)
+
+    def caption(self, index: int) -> str:
+        """Which slice it is, counted from 1, or the second of a frame: "slice 12 of 40", "0.4 s"."""
+        return f"slice {index + 1} of {self.size[0]}" if self.times is None else f"{self.times[index]:.2f} s"
+
+
+def open_volume(
+    source: object,
+    *,
+    window: Window | None = None,
+    axes: str = AXES,
+    frames: int | None = None,
+    channels: int | None = None,
+    max_pixels: int | None = None,
+) -> Volume:
+    """The volume or clip in a file, an array (d, h, w[, C]), a tensor (C, d, h, w), a nibabel image or a Volume.
+
+    `window`: the raw values that become 0 and 1; what lies beyond is cut off. Without one, arrays hold uint8 or
+    floats in [0, 1], and of NIfTI files the 0.5th and 99.5th percentile of their own values are taken, and a warning
+    says so. `axes`: where depth, rows and columns of a NIfTI volume run to, of R or L, A or P, S or I: "SPL" has
+    slices from the feet up, each as radiologists see it, and is what SimpleITK gives for an axial scan; networks
+    trained with MONAI often take "RAS". `frames`: how many of a video or animation, evenly spaced; None for all.
+    `channels`: what a network takes; None leaves them. `max_pixels` bounds voxels, as in `open_photo`. No file is
+    unpacked beyond what its header may say, and no pickle is read. Raises PhotoError.
+    """
+    limit = pixel_limit(max_pixels)
+    found = _opened(source, _Ask(_checked(window), axes, frames, channels, limit))
+    return found if channels is None else replace(found, pixels=_fitted(found, channels))
+
+
+def volumes_of(source: object) -> tuple[list[Any], bool]:
+    """One or many: the sources in order, not yet opened, and True when `source` was one volume.
+
+    A list, a tuple, or an array or tensor of 5 dimensions is many. Raises PhotoError for what is neither.
+    """
+    if isinstance(source, list | tuple):
+        return list(source), False
+    if isinstance(source, np.ndarray) or is_tensor(source):
+        if source.ndim == 5:  # type: ignore[attr-defined]
+            return list(source), False  # type: ignore[call-overload]
+    elif not isinstance(source, Volume | str | os.PathLike) and not _is_nibabel(source):
+        raise PhotoError(f"a volume is {KINDS}, and many are a list of them; got {type(source).__name__}.")
+    return [source], True
+
+
+@dataclass(frozen=True)
+class _Ask:
+    window: Window | None
+    axes: str
+    frames: int | None
+    channels: int | None
+    limit: int
+
+
+def _opened(source: object, ask: _Ask) -> Volume:
+    if isinstance(source, Volume):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return _from_file(source, ask)
+    if _is_nibabel(source):
+        return _scaled(*image_values(source, ask.limit, ask.axes), ask)
+    if isinstance(source, np.ndarray):
+        return Volume(_voxels(source, ask, "Move its channels last."))
+    if is_tensor(source):
+        array = tensor_array(source)
+        last = np.moveaxis(array, 0, -1) if array.ndim == 4 else array
+        return Volume(_voxels(last, ask, "Move its channels first."))
+    raise PhotoError(f"a volume is {KINDS}; got {type(source).__name__}.")
+
+
+def _from_file(path: str | os.PathLike[str], ask: _Ask) -> Volume:
+    lower = os.fsdecode(path).lower()
+    ending = next((one for one in sorted(_FILES, key=len, reverse=True) if lower.endswith(one)), None)
+    times = None
+    if ending in NIFTI:
+        return replace(_scaled(*read_nifti(path, ask.limit, ask.axes), ask), name=_stem(path))
+    if ending == ".npy":
+        pixels = _numpy(path, ask)
+    elif ending in FILMS:
+        pixels, times = read_film(path, ask.frames, ask.limit)
+    elif ending in SHEETS:
+        pixels, times = read_sheets(path, ask.frames, ask.limit)
+    else:
+        raise PhotoError(
+            f"{os.fsdecode(path)!r} is no volume or clip that can be read; possible: {', '.join(_FILES)}."
+        )
+    return Volume(pixels, _stem(path), times=times)
+
+
+def _stem(path: str | os.PathLike[str]) -> str | None:
+    name = name_of(path)
+    return name.removesuffix(".nii") if name else None
+
+
+def _numpy(path: str | os.PathLike[str], ask: _Ask) -> NDArray[Any]:
+    with reading(path) as where:
+        mapped = np.load(where, mmap_mode="r", allow_pickle=False)
+        if not isinstance(mapped, np.ndarray):
+            mapped.close()
+            raise PhotoError("it is an archive of arrays; load the one that is meant.")
+        if mapped.size > ask.limit:
+            raise over_limit(mapped.shape, ask.limit)
+        return _voxels(np.array(mapped), ask, "Move its channels last.")
+
+
+def _voxels(array: NDArray[Any], ask: _Ask, hint: str) -> NDArray[Any]:
+    """An array (d, h, w[, C]) as (d, h, w, C), uint8 or float32 in [0, 1]: slice by slice as photos are."""
+    if array.ndim not in (3, 4) or not array.size:
+        raise PhotoError(f"a volume is {KINDS}; got shape {array.shape}.")
+    if ask.window is not None:
+        array = _shares(array.astype(np.float32), ask.window)
+    elif array.dtype.kind in "iu" and array.dtype != np.uint8:
+        raise PhotoError(
+            f"{array.dtype} voxels say nothing of what is black and what is white: "
+            "sl.open_volume(volume, window=(low, high)) does."
+        )
+    channels = ask.channels or (array.shape[3] if array.ndim == 4 else 1)
+    try:
+        return np.stack([array_pixels(one, channels) for one in array])
+    except PhotoError as error:
+        advice = "raw values become so by sl.open_volume(volume, window=(low, high))"
+        raise PhotoError(f"a slice of a volume: {error} {hint if 'C is' in str(error) else advice}.") from error
+
+
+def _scaled(values: NDArray[np.float32], place: Place, ask: _Ask) -> Volume:
+    """Raw values (d, h, w, C) in the window that was asked for, else in their own, which is said."""
+    if ask.window is not None:
+        return Volume(_shares(values, ask.window), place=place)
+    each = [_own_window(one) for one in np.moveaxis(values, -1, 0)]
+    shares = np.stack([_shares(values[..., i], one) for i, one in enumerate(each)], -1)
+    words = ", ".join(f"({low:g}, {high:g})" for low, high in each)
+    message = (
+        f"the volume's own 0.5th and 99.5th percentile became 0 and 1: {words}. Give what the network was trained "
+        "with: sl.open_volume(path, window=(low, high))."
+    )
+    return Volume(shares, place=place, warnings=(Warning("own-window", message),))
+
+
+def _own_window(values: NDArray[np.float32]) -> Window:
+    known = values[np.isfinite(values)]
+    if not known.size or known.min() == known.max():
+        raise PhotoError("it is the same everywhere; say what is black and what is white: window=(low, high).")
+    low, high = np.percentile(known, _WINDOW)
+    return (float(low), float(high)) if low < high else (float(known.min()), float(known.max()))
+
+
+def _shares(values: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
+    """Where values lie in a window, in [0, 1]; what is no number is 0, as outside of a brain's mask."""
+    low, high = window
+    shares = (values - np.float32(low)) / np.float32(high - low)
+    return np.asarray(np.nan_to_num(shares, nan=0.0).clip(0, 1), np.float32)
+
+
+def _checked(window: Any) -> Window | None:
+    if window is None:
+        return None
+    numbers = (
+        isinstance(window, Sequence) and len(window) == 2 and all(isinstance(one, int | float) for one in window)
+    )
+    if not numbers or not np.isfinite(window).all() or not window[0] < window[1]:
+        raise PhotoError(f"window={window!r}; give the raw values that become 0 and 1, the lower one first.")
+    return float(window[0]), float(window[1])
+
+
+def _fitted(volume: Volume, channels: int) -> NDArray[Any]:
+    """The voxels as a network of so many channels takes them; several channels of a scan are never colours."""
+    have = volume.channels
+    if have == channels:
+        return volume.pixels
+    if volume.place is not None and have > 1:
+        raise PhotoError(
+            f"the network takes {channels} channels and the volume has {have} values for each voxel. Give one of "
+            "them: image = nibabel.load(path).slicer[..., 0]."
+        )
+    return np.stack([fit_channels(one, channels) for one in volume.pixels])
+
+
+def _is_nibabel(source: object) -> bool:
+    nibabel = sys.modules.get("nibabel")
+    return nibabel is not None and isinstance(source, nibabel.spatialimages.SpatialImage)
