@@ -11,12 +11,14 @@ from sightline.core.activations import (
     interpolated,
 )  # fmt: skip
 from sightline.core.penalties import L2, Norm, TotalVariation
-from sightline.core.targets import Class, Contrast, Function, Output, PerImage, Region, Similar, Target
+from sightline.core.places import Box, Region
+from sightline.core.targets import Class, Contrast, Function, Output, PerImage, Similar, Target
 from sightline.core.words import Text, Token
 
 __all__ = [
     "L2",
     "Alignment",
+    "Box",
     "Class",
     "Contrast",
     "CosineDirection",

@@ -155,8 +155,8 @@ def test_a_network_that_overwrites_what_its_gradient_needs_is_refused(method, im
 
 
 @pytest.mark.parametrize("method", [one for one in METHODS if one not in LINEAR_HEAD])
-def test_no_class_is_predicted_for_a_dense_output(method, images):
-    dense = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 5, 1))
+def test_a_map_of_measurements_has_no_largest_area(method, images):
+    dense = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 1))
     with pytest.raises(sl.TargetError, match=r"targets.Region\(mask, index\)"):
         explained(dense, images, None, method=method)
 

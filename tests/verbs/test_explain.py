@@ -165,8 +165,10 @@ def test_a_region_is_in_pixels_of_the_photo():
     assert np.abs(ex.map[36:]).max() == 0
     with pytest.raises(TargetError, match=r"mask of shape \(32, 32\) for a photo of \(64, 64\)"):
         sl.explain(model, photo, "saliency", target=sl.targets.Region(mask[:32, :32], 1))
-    with pytest.raises(TargetError, match=r"targets\.Region"):
-        sl.explain(model, photo, "saliency")
+    photo[16:, :, 1] = 200  # by itself: the class with the largest area, there where it is
+    ex = sl.explain(model, photo, "saliency")
+    assert (ex.target.index, ex.label) == (1, "class 1 where it is seen")
+    assert np.array_equal(ex.target.mask[[10, 20]] > 0.5, np.array([[False], [True]]).repeat(64, 1))
 
 
 def test_warnings_are_on_the_result_and_issued():

@@ -14,9 +14,10 @@ from torch import Tensor
 from sightline.attribution.cams import Layers, layers_of, named
 from sightline.attribution.catalog import Explainer, Method, insane, method, methods
 from sightline.core.checks import whole
-from sightline.core.errors import MethodError, OptionError, TargetError, near
+from sightline.core.errors import MethodError, OptionError, near
 from sightline.core.heats import Heat, Warning, speaks_against
-from sightline.core.targets import Classes, Output, Predicted, Target
+from sightline.core.places import Predicted, unmatched
+from sightline.core.targets import Output, Target
 from sightline.network.census import described, only_relus
 from sightline.network.net import Net
 from sightline.network.reading import INPUT
@@ -92,19 +93,22 @@ def run(
         net.layer(name)
     _check_needs(net, images, bound, layer)
     net.plan = tuple(dict.fromkeys(place for one in bound for place in one.places(net, images, layer)))
-    first = target or _predicted(net)
+    first = _first(net, target)
+    found = net.readout.output == "detections"
     scores = None
     if net.plan:
         scores = net.look(images, first).scores
-    elif scores_too or isinstance(first, Predicted):
+    elif scores_too or found or isinstance(first, Predicted):
         scores = net.scores(images)
-    fixed = _fix(first, scores)
+    fixed = first.fixed(scores, net.readout.output) if isinstance(first, Predicted) and scores is not None else first
+    lost = _lost(fixed, scores) if found and scores is not None else ()
     heats: dict[str, Heat] = {}
     for one in bound:
         name = one.method.id
         show = None if watch is None else partial(_show, watch, name, Outcome({}, fixed, scores))
         try:
-            heats[name] = heat = noted(net, drive(one.explainer(net, images, fixed), show), one)
+            heat = noted(net, drive(one.explainer(net, images, fixed), show), one)
+            heats[name] = heat = replace(heat, warnings=heat.warnings + lost)
         except KeyboardInterrupt:
             if not heats:
                 raise
@@ -153,17 +157,20 @@ def _lacking(net: Net, images: Tensor, need: str, layer: Layers) -> str:
     return "a map inside the network, which this one does not have"
 
 
-def _predicted(net: Net) -> Target:
-    return Output(0) if net.readout.output == "regression" else Predicted()
-
-
-def _fix(target: Target, scores: Tensor | None) -> Target:
-    """The predicted class as it is on the untouched images; other targets as they are."""
-    if not isinstance(target, Predicted) or scores is None:
+def _first(net: Net, target: Target | None) -> Target:
+    """What is asked about; a regression's first number where it is to be what is predicted."""
+    if target is not None and not isinstance(target, Predicted):
         return target
-    if scores.ndim != 2:
-        raise TargetError("no class is predicted for a dense output; name one: targets.Region(mask, index).")
-    return Classes(tuple(scores.argmax(1).tolist()))
+    return Output(0) if net.readout.output == "regression" else target or Predicted()
+
+
+def _lost(target: Target, scores: Tensor) -> tuple[Warning, ...]:
+    """Warnings for the images in which nothing was detected where a target asks about a box."""
+    message = (
+        "no candidate of the detector overlaps the box that is asked about, so that its score is zero and nothing "
+        "can lower it. sl.predict lists the boxes that there are."
+    )
+    return tuple(Warning("no-candidate", message, image) for image in unmatched(target, scores))
 
 
 def drive(result: Heat | Iterator[Heat], watch: Callable[[Heat], object] | None = None) -> Heat:

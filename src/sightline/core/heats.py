@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -27,12 +27,30 @@ class Warning:  # noqa: A001 - the contract's name; nobody imports the builtin f
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One answer: class `index`, its `label`, `probability` in [0, 1] (None for a regression), raw `score`."""
+    """One answer: class `index`, its `label`, `probability` in [0, 1] (None for a regression), raw `score`.
+
+    Of a detector, for the `box` (x0, y0, x1, y1) in pixels of the photo. Of a segmentation, for the `share` of the
+    photo, in (0, 1], where the class is seen: `probability` and `score` are means over that part.
+    """
 
     index: int
     label: str
     probability: float | None
     score: float
+    box: tuple[float, float, float, float] | None = None
+    share: float | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is seen, in words; empty for the photo as a whole."""
+        if self.box is not None:
+            return f"at {corners(self.box)}"
+        return "" if self.share is None else f"in {self.share:.1%} of the photo"
+
+
+def corners(box: Sequence[float]) -> str:
+    """A box to read: "12,30,80,90"."""
+    return ",".join(f"{side:.0f}" for side in box)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -71,13 +71,6 @@ class Target(Protocol):
         return self * factor
 
 
-_POOL: dict[int, Callable[..., Tensor]] = {
-    1: F.adaptive_avg_pool1d,
-    2: F.adaptive_avg_pool2d,
-    3: F.adaptive_avg_pool3d,
-}
-
-
 def parts_of(target: Target) -> tuple[tuple[float, Target], ...]:
     """What a target is a weighted sum of; itself where it is none."""
     return target.parts if isinstance(target, Sum) else ((1.0, target),)
@@ -148,18 +141,6 @@ class Classes(Target):
 
 
 @dataclass(frozen=True)
-class Predicted(Target):
-    """The class that the network itself ranks first; fixed on the untouched image, never moved afterwards."""
-
-    def __str__(self) -> str:
-        return "the predicted class"
-
-    def read(self, seen: Seen) -> Tensor:
-        scores = _flat(seen.scores, self)
-        return scores.gather(1, scores.argmax(1, keepdim=True))[:, 0]  # amax would share a tie's gradient
-
-
-@dataclass(frozen=True)
 class Contrast(Target):
     """Why `index` rather than `other`: the difference of their scores."""
 
@@ -201,36 +182,6 @@ class Output(Target):
     @property
     def additive(self) -> bool:
         return self.direction != "keep"
-
-
-@dataclass(frozen=True, eq=False)
-class Region(Target):
-    """A dense output's class `index`, averaged over `mask` (h, w) in [0, 1]: segmentation, one region of it.
-
-    For a photo the mask is in its upright pixels; for a tensor on the network's input grid. There it is brought
-    to the output's grid by area.
-    """
-
-    mask: Any
-    index: int
-
-    def __str__(self) -> str:
-        return f"Region(mask {tuple(getattr(self.mask, 'shape', ()))}, {self.index})"
-
-    def read(self, seen: Seen) -> Tensor:
-        scores = seen.scores
-        if scores.ndim < 3:
-            raise TargetError(
-                f"Region needs a dense output (N, K, h, w); this network gives {tuple(scores.shape)}. Use Class."
-            )
-        plane = scores[:, index_in(self.index, scores.shape[1], "class")]
-        mask = torch.as_tensor(self.mask).to(plane)
-        if mask.ndim != plane.ndim - 1 or mask.ndim not in _POOL:
-            raise TargetError(f"a mask of shape {tuple(mask.shape)} does not fit {tuple(plane.shape[1:])}.")
-        weight = _POOL[mask.ndim](mask[None, None], tuple(plane.shape[1:]))[0, 0]
-        if not bool(weight.sum() > 0):
-            raise TargetError("the mask is empty: it selects nothing of the output.")
-        return (plane * weight).flatten(1).sum(1) / weight.sum()
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,8 +264,8 @@ def targets_of(given: Sequence[Target]) -> Target:
 def _flat(scores: Tensor, target: Target) -> Tensor:
     if scores.ndim != 2:
         raise TargetError(
-            f"{target} needs one score per class, (N, K); this network gives {tuple(scores.shape)}, "
-            "a dense map. Use targets.Region(mask, index), or a function of the output."
+            f"{target} needs one score per class, (N, K); this network gives {tuple(scores.shape)}. Of a dense map "
+            "use targets.Region(mask, index), of detections targets.Box(box, index), or a function of the output."
         )
     return scores
 

@@ -36,7 +36,7 @@ class Readout:
         """The name of the score: what is differentiated."""
         if self.final == "unknown":
             return "log-probability" if self.output == "probabilities" else "log-odds"
-        return "output" if self.output == "regression" else "logit"
+        return {"regression": "output", "detections": "likeness"}.get(self.output, "logit")
 
     def probabilities(self, scores: Tensor) -> Tensor | None:
         """Scores (N, K, ...) as probabilities of the same shape; None for a regression, and for detections."""

@@ -126,6 +126,6 @@ def says(net: Net, target: Target, scores: Tensor) -> list[int | None]:
 
 
 def answer_of(net: Net, target: Target, told: Told, picture: Tensor) -> Answer:
-    """The mean over the fills."""
-    scores = torch.stack(told.scores).mean(0)
+    """The mean over the fills; of boxes, which have none, those under the first fill."""
+    scores = told.scores[0] if net.readout.output == "detections" else torch.stack(told.scores).mean(0)
     return Answer(mean(told.values), scores, says(net, target, scores[None])[0], told, picture)

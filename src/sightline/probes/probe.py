@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sightline.core.places import Box
 from sightline.core.targets import Class, Target
 from sightline.network.net import Net
 from sightline.probes.asking import Answer, Nothing, Told, Untouched, answer_of, jobs_of, shown_in, tell
@@ -111,6 +112,8 @@ def _effect(
 
 
 def _probability(net: Net, target: Target, original: Answer, answer: Answer) -> tuple[float, float] | None:
+    if isinstance(target, Box):
+        return original.value, answer.value
     if not isinstance(target, Class) or original.scores.ndim != 1:
         return None
     both = net.readout.probabilities(torch.stack([original.scores, answer.scores]))

@@ -10,15 +10,27 @@ import numpy as np
 import torch
 
 from sightline.core.errors import TargetError, near
+from sightline.core.places import Predicted
 from sightline.core.targets import Class, Function, Target, targets_of
 from sightline.core.words import Said
 from sightline.models.model import Model
 
 
 def target_for(given: Any, count: int, model: Model | None) -> Target | None:
-    """The target that `given` means for `count` images; None stays None, the predicted class. Raises TargetError."""
+    """The target that `given` means for `count` images; None, or Predicted, asks about what is predicted.
+
+    Raises TargetError.
+    """
     found = _target(given, count, model)
-    return found if found is None or model is None else model.resolved(found)
+    if found is None or model is None:
+        return found if model is None else _passing_over(model.labels or ())
+    return model.resolved(found)
+
+
+def _passing_over(labels: Sequence[str]) -> Target | None:
+    """What is predicted, where the labels name a background."""
+    found = [index for index, label in enumerate(labels) if label.strip("_ ").casefold() == "background"]
+    return Predicted(found[0]) if found else None
 
 
 def _target(given: Any, count: int, model: Model | None) -> Target | None:

@@ -12,19 +12,22 @@ from torch import Tensor
 from sightline.attribution.cams import Layers
 from sightline.attribution.driver import Bound, Outcome, bind, run, stopped
 from sightline.core.checks import whole
-from sightline.core.errors import LayerError, ModelError, OptionError, SightlineError, TargetError
+from sightline.core.errors import LayerError, ModelError, OptionError, SightlineError
 from sightline.core.heats import Prediction, Warning
-from sightline.core.targets import Class, Classes, PerImage, Region, Target, mapped, targets_of
+from sightline.core.places import Predicted
+from sightline.core.targets import Class, Classes, PerImage, Target, targets_of
 from sightline.models.model import Model
-from sightline.models.predictions import predictions_of
+from sightline.models.predictions import predictions_of, ranked
 from sightline.network.net import Net
 from sightline.network.readout import Readout
-from sightline.photos.decode import Photo, open_photo, photos_of
+from sightline.photos.decode import Photo
 from sightline.photos.fills import NAMES, STEADY, is_colour
 from sightline.photos.geometry import View
+from sightline.photos.volumes import Volume
 from sightline.verbs.asked import target_for
 from sightline.verbs.attribute import announce, asked_for, checked_watch, plain, preferred
 from sightline.verbs.explanation import Comparison, Explanation
+from sightline.verbs.placing import of_image, on_input, on_photo
 
 TOP = 5
 Progress = Callable[[int], object]
@@ -36,14 +39,15 @@ def predict(model: Model, photo: Any, top: int = 5) -> Any:
 
     Raises PhotoError, NetworkError, ModelError.
     """
-    check_model(model)
+    check_model(model, volumes=True)
     whole("top", top, 1)
-    sources, one = photos_of(photo)
+    sources, one = model.sources(photo)
     answers: list[list[Prediction]] = []
     for start in range(0, len(sources), model.at_once):
-        _, _, images = opened(model, sources[start : start + model.at_once])
+        _, views, images = opened(model, sources[start : start + model.at_once])
         with model.lend(images) as net:
-            answers += [predictions_of(model, net.readout, scores, top) for scores in net.scores(images)]
+            each = zip(net.scores(images), views, strict=True)
+            answers += [predictions_of(model, net.readout, scores, top, view) for scores, view in each]
     announce(model.warnings)
     return answers[0] if one else answers
 
@@ -61,7 +65,8 @@ def explain(
 ) -> Any:
     """Where the model looks in a photo: an Explanation; a Comparison for a list of methods; a list for many photos.
 
-    `photo`: a path, PIL image, array (h, w, 3) or tensor (3, h, w); a list or a 4-D array is many. `method`: ids of
+    `photo`: a path, PIL image, array (h, w, 3) or tensor (3, h, w); a list or a 4-D array is many. For a network of
+    volumes or clips what `sl.open_volume` takes; a list or a 5-D array is many. `method`: ids of
     `sl.methods()`; None takes the first of grad-cam, saliency and rise that the model supports. `target`: None for
     the predicted class, an index, a label, a list of one per photo, a value of `sl.targets`, or a function of the
     scores (B, ...). `layer`: what layer methods read; None takes the last map that the score depends on; the maps of
@@ -69,9 +74,9 @@ def explain(
     through the network, `watch` with each photo's Explanation so far, as sampled and refined methods go on.
     Raises PhotoError, TargetError, MethodError, LayerError, OptionError, NetworkError.
     """
-    check_model(model)
+    check_model(model, volumes=True)
     checked_watch(watch)
-    sources, one = photos_of(photo)
+    sources, one = model.sources(photo)
     wanted = _each(target, len(sources), model)
     ask = _Ask(model, asked_for(method), model.layer if layer is None else layer, seed, options, progress, watch)
     results: list[Any] = []
@@ -110,12 +115,17 @@ class _Ask:
         return bind(names, self.layer, self.seed, _tensors(self.model, self.options))
 
 
-def check_model(model: object) -> None:
-    """Refuse what is no Model. Raises ModelError."""
+def check_model(model: object, volumes: bool = False) -> None:
+    """Refuse what is no Model, and one of volumes where they cannot be looked at. Raises ModelError."""
     if not isinstance(model, Model):
         raise ModelError(
             f"a Model is needed, not a {type(model).__name__}; make one with sl.load(name) or "
             "sl.wrap(network, input_size=...)."
+        )
+    if model.of_volumes and not volumes:
+        raise ModelError(
+            f"this works on photos, and {model.source} takes volumes or clips of {model.input_size}; for those there "
+            "are sl.explain, sl.predict and sl.attribute."
         )
 
 
@@ -145,9 +155,9 @@ def _each(target: Any, count: int, model: Model) -> list[Target] | None:
     return list(given.targets) if isinstance(given, PerImage) else [given] * count
 
 
-def opened(model: Model, sources: list[Any]) -> tuple[list[Photo], list[View], Tensor]:
-    """Photos, what each becomes, and all of them as the network's input (N, C, h, w). Raises PhotoError."""
-    photos = [open_photo(source, channels=model.channels) for source in sources]
+def opened(model: Model, sources: list[Any]) -> tuple[list[Any], list[View], Tensor]:
+    """Photos or volumes, what each becomes, all as the network's input (N, C, *input_size). Raises PhotoError."""
+    photos = [model.open(source) for source in sources]
     pairs = [model.tensor(photo) for photo in photos]
     return photos, [view for _, view in pairs], torch.stack([tensor for tensor, _ in pairs])
 
@@ -163,7 +173,10 @@ def _explained(ask: _Ask, sources: list[Any], wanted: list[Target] | None) -> li
         seen = list(zip(photos, views, strict=True))
 
         def told(name: str, so_far: Outcome) -> list[Explanation]:
-            return [_explanation(ask, net.readout, so_far, bound[name], i, seen[i]) for i in range(len(seen))]
+            asked = [_asked(wanted, so_far.target, i, views[i]) for i in range(len(seen))]
+            return [
+                _explanation(ask, net.readout, so_far, bound[name], i, seen[i], asked[i]) for i in range(len(seen))
+            ]
 
         def show(name: str, so_far: Outcome) -> None:
             for one in told(name, so_far):
@@ -176,24 +189,27 @@ def _explained(ask: _Ask, sources: list[Any], wanted: list[Target] | None) -> li
         return [{name: row[i] for name, row in by_method.items()} for i in range(len(seen))]
 
 
+def _asked(wanted: list[Target] | None, fixed: Target, i: int, view: View) -> Target:
+    """What a photo's explanation is about: the user's own target, or what was predicted, on the photo."""
+    given = None if wanted is None else wanted[i]
+    return on_photo(of_image(fixed, i), view) if given is None or isinstance(given, Predicted) else given
+
+
 def _explanation(
-    ask: _Ask, readout: Readout, outcome: Outcome, bound: Bound, i: int, seen: tuple[Photo, View]
+    ask: _Ask, readout: Readout, outcome: Outcome, bound: Bound, i: int, seen: tuple[Photo | Volume, View], target: Target
 ) -> Explanation:
     heat = outcome.heats[bound.method.id][i]
-    if heat.values.ndim != 4:
+    if heat.values.ndim != 2 + len(seen[0].size):
         raise LayerError(f"layer {heat.layer!r} holds no map of the photo; its values are to be had by sl.attribute.")
-    scores = outcome.scores
-    answers = []
-    if scores is not None and scores.ndim == 2:
-        answers = predictions_of(ask.model, readout, scores[i], TOP)
+    answers = () if outcome.scores is None else ranked(ask.model, readout, outcome.scores[i], TOP, seen[1])
     return Explanation(
         values=heat.values[0].detach(),
         error=None if heat.error is None else heat.error[0],
         gap=None if heat.gap is None else float(heat.gap[0]),
         passes=heat.passes,
-        warnings=ask.model.warnings + heat.warnings,
-        predictions=tuple(answers),
-        target=of_image(outcome.target, i),
+        warnings=ask.model.warnings + seen[0].warnings + heat.warnings,
+        predictions=answers,
+        target=target,
         method=bound.method.id,
         options=bound.options | {name: value for name, value in ask.options.items() if name in bound.options},
         seed=ask.seed,
@@ -206,26 +222,6 @@ def _explanation(
         view=seen[1],
         unit=heat.unit,
     )
-
-
-def of_image(target: Target, i: int) -> Target:
-    """The target of one image of a batch."""
-    if isinstance(target, Classes):
-        return Class(target.indices[i])
-    return target.targets[i] if isinstance(target, PerImage) else target
-
-
-def on_input(target: Target, photo: Photo, view: View) -> Target:
-    """A target whose regions are of the photo, with them on the network's input. Raises TargetError."""
-    return mapped(target, lambda one: _placed(one, photo, view) if isinstance(one, Region) else one)
-
-
-def _placed(target: Region, photo: Photo, view: View) -> Region:
-    mask = torch.as_tensor(target.mask).float()
-    if tuple(mask.shape) != (photo.height, photo.width):
-        expected = (photo.height, photo.width)
-        raise TargetError(f"a mask of shape {tuple(mask.shape)} for a photo of {expected}; they have to be equal.")
-    return Region(torch.from_numpy(view.mask_to_input(mask.clamp(0, 1).numpy())), target.index)
 
 
 _PICTURES = {"baseline": STEADY, "fill": NAMES}
@@ -250,6 +246,6 @@ def _as_inputs(model: Model, name: str, given: Any) -> Any:
     if given is None or (isinstance(given, str) and given in names) or (name == "fill" and callable(given)):
         return given
     try:
-        return model.tensor(open_photo(given, channels=model.channels))[0]
+        return model.tensor(model.open(given))[0]
     except SightlineError as error:
         raise type(error)(f"{name}: {error} A name is one of {', '.join(names)}.") from error

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from numbers import Number
 from typing import Any
 
+from torch import Tensor
+
 from sightline.attribution.driver import supported
 from sightline.core.checks import whole
 from sightline.core.errors import OptionError
 from sightline.core.heats import Prediction
+from sightline.core.places import Box
 from sightline.core.targets import Class, Target
 from sightline.models.model import Model
-from sightline.models.predictions import predictions_of
+from sightline.models.predictions import ranked
 from sightline.network.net import Net
 from sightline.photos.decode import photos_of
 from sightline.photos.regions import region_of
@@ -24,7 +27,8 @@ from sightline.probes.probe import Findings
 from sightline.probes.probe import probe as search
 from sightline.verbs.asked import target_for
 from sightline.verbs.attribute import PREFERRED, announce
-from sightline.verbs.explain import TOP, check_model, of_image
+from sightline.verbs.explain import TOP, check_model
+from sightline.verbs.placing import of_image
 from sightline.verbs.probed import Probe, World
 from sightline.verbs.stage import Stage, softness, staged
 
@@ -128,16 +132,19 @@ def _worlds(stage: Stage, net: Net, target: Target, found: Findings) -> dict[str
     """The pictures and answers by edit; "original" is the photo."""
 
     def world(answer: Answer) -> World:
-        dense = answer.scores.ndim != 1
-        top = () if dense else tuple(predictions_of(stage.model, net.readout, answer.scores, TOP))
+        top = ranked(stage.model, net.readout, answer.scores, TOP, stage.view)
         asked = None
-        if isinstance(target, Class) and not dense:
-            likely = net.readout.probabilities(answer.scores[None])
-            chance = None if likely is None else float(likely[0, target.index])
+        if isinstance(target, Class | Box):
+            chance = answer.value if isinstance(target, Box) else _chance(net, answer.scores, target)
             asked = Prediction(target.index, stage.model.label(target.index), chance, answer.value)
         return World(answer.picture, top, answer.value, asked)
 
     return {name: world(answer) for name, answer in found.answers.items()}
+
+
+def _chance(net: Net, scores: Tensor, target: Class) -> float | None:
+    likely = net.readout.probabilities(scores[None])
+    return None if likely is None else float(likely[0, target.index])
 
 
 def _mapper(net: Net, stage: Stage) -> str | None:

@@ -22,6 +22,7 @@ from sightline.probes.shares import Shares
 from sightline.render.save import save_arrays, save_picture, suffix_of, write
 from sightline.render.shots import Shot, Strand, Strip
 from sightline.verbs.attribute import attribute
+from sightline.verbs.placing import on_photo
 from sightline.verbs.record import answers_of, made, plain
 from sightline.verbs.stage import Stage, pixels_of
 from sightline.verbs.words import describe, indices
@@ -97,7 +98,7 @@ class Probe:
     @property
     def label(self) -> str:
         """What the score is of, for a person."""
-        return describe(self.target, self.stage.model.labels)
+        return describe(on_photo(self.target, self.stage.view), self.stage.model.labels)
 
     @property
     def headline(self) -> str:

@@ -7,7 +7,7 @@ import json
 import math
 import platform
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ from sightline.photos.decode import Photo
 
 if TYPE_CHECKING:
     from sightline.verbs.explanation import Explanation
+
+_PLACES = ("box", "share")  # of answers that name a place
 
 
 def record(ex: Explanation) -> dict[str, Any]:
@@ -64,7 +66,7 @@ def versions() -> dict[str, str]:
 def answers_of(predictions: Iterable[Prediction]) -> list[dict[str, Any]]:
     """Answers as plain values, in their order."""
     return [
-        {"index": one.index, "label": one.label, "probability": one.probability, "score": one.score}
+        {name: value for name, value in asdict(one).items() if value is not None or name not in _PLACES}
         for one in predictions
     ]
 

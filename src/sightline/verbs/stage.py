@@ -26,7 +26,8 @@ from sightline.photos.geometry import View
 from sightline.photos.regions import Region, mask_of, region_of
 from sightline.probes.world import FAINT, World
 from sightline.verbs.asked import target_for
-from sightline.verbs.explain import check_model, of_image, on_input
+from sightline.verbs.explain import check_model
+from sightline.verbs.placing import of_image, on_input
 
 
 @dataclass(frozen=True, eq=False)

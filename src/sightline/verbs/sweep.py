@@ -22,6 +22,7 @@ from sightline.render import shots
 from sightline.render.save import save_arrays, save_picture, suffix_of
 from sightline.verbs.attribute import announce
 from sightline.verbs.explain import check_model
+from sightline.verbs.placing import on_photo
 from sightline.verbs.probe import each_region, each_target
 from sightline.verbs.record import made
 from sightline.verbs.stage import Stage, pixels_of, softness, staged
@@ -52,7 +53,7 @@ class Sweep:
     @property
     def label(self) -> str:
         """What the score is of, for a person."""
-        return describe(self.target, self.stage.model.labels)
+        return describe(on_photo(self.target, self.stage.view), self.stage.model.labels)
 
     @property
     def headline(self) -> str:

@@ -15,7 +15,8 @@ from torch import Tensor
 from sightline.core.checks import whole
 from sightline.core.errors import TargetError
 from sightline.core.heats import Warning
-from sightline.core.targets import Classes, PerImage, Region, Target, parts_of
+from sightline.core.places import Box, Region
+from sightline.core.targets import Classes, PerImage, Target, parts_of
 from sightline.features.tcav import Trial
 from sightline.models.model import Model
 from sightline.stats.welch import welch
@@ -101,7 +102,7 @@ def tcav(
 def _one_target(given: Any, model: Model) -> Target:
     """One target for all photos. Raises TargetError."""
     target = None if given is None else target_for(given, 1, model)
-    if target is None or any(isinstance(part, Classes | PerImage | Region) for _, part in parts_of(target)):
+    if target is None or any(isinstance(part, Box | Classes | PerImage | Region) for _, part in parts_of(target)):
         raise TargetError(
             f"target={given!r}; give one that holds for all photos: a class, a label, or of sl.targets."
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from sightline.core.activations import Alignment, CosineDirection, Direction, Diversity, Layer, Match, Unit
+from sightline.core.heats import corners
 from sightline.core.penalties import L2, Norm, TotalVariation
-from sightline.core.targets import Class, Contrast, Function, Output, Region, Similar, Sum, Target
+from sightline.core.places import Box, Region
+from sightline.core.targets import Class, Contrast, Function, Output, Similar, Sum, Target
 
 
 def describe(target: Target, labels: tuple[str, ...] | None) -> str:
@@ -25,8 +27,10 @@ def describe(target: Target, labels: tuple[str, ...] | None) -> str:
             return " ".join(words).removeprefix("+ ")
         case Output(index, direction):
             return f"what would {direction} {labels[index] if labels else f'output {index}'}"
-        case Region(_, index):
-            return f"{label(index)} in a region"
+        case Region(_, index, where):
+            return f"{label(index)} {where}"
+        case Box(box, index):
+            return f"{label(index)} at {corners(box)}"
         case Similar():
             return "likeness to an embedding"
         case Function(function):
@@ -65,4 +69,4 @@ def indices(target: Target) -> list[int]:
     """The classes that a target speaks for."""
     if isinstance(target, Sum):
         return [index for weight, part in target.parts if weight > 0 for index in indices(part)]
-    return [target.index] if isinstance(target, Class | Contrast) else []
+    return [target.index] if isinstance(target, Class | Contrast | Region | Box) else []
