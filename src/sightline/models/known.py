@@ -13,13 +13,17 @@ from torch import nn
 from sightline.core.errors import ModelError
 from sightline.core.targets import Target
 from sightline.core.words import Said
-from sightline.network.adapters import as_network
+from sightline.network.adapters import as_network, channels_last
 from sightline.photos.geometry import Geometry
 
-_RECOGNISERS: tuple[tuple[str, str], ...] = ()
+_RECOGNISERS: tuple[tuple[str, str], ...] = (
+    ("jax", "bridges:compiled_by_jax"),
+    ("tensorflow", "bridges:compiled_by_tensorflow"),
+)
 """(library, room:function): the function takes a network and gives a Known, or None for what is not the library's."""
-_BACKENDS: dict[str, str] = {}
-"""backend -> room:function that makes a network of a function of such arrays."""
+_BACKENDS: dict[str, str] = {"jax": "bridges:jax_network", "tensorflow": "bridges:tensorflow_network"}
+"""backend -> room:function that makes a network of a function of such arrays, and of a layout or None."""
+LAYOUTS = ("NCHW", "NHWC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +46,19 @@ class Known:
     output: str = "auto"
 
 
-def known(network: Any, backend: str = "auto") -> Known:
+def known(network: Any, backend: str = "auto", layout: str | None = None) -> Known:
     """A live network or function as a torch network, with what it says of itself. Raises ModelError, NetworkError."""
+    if layout not in (None, *LAYOUTS):
+        raise ModelError(f"layout={layout!r}; possible: {', '.join(LAYOUTS)}.")
     if backend in _BACKENDS:
-        return Known(part_of(_BACKENDS[backend])(network))
+        return Known(part_of(_BACKENDS[backend])(network, layout))
     if backend not in ("auto", "torch"):
         raise ModelError(f"backend={backend!r}; possible: {', '.join(('auto', 'torch', *_BACKENDS))}.")
     for library, where in _RECOGNISERS:
         found = part_of(where)(network) if library in sys.modules else None
         if found is not None:
             return found  # type: ignore[no-any-return]
-    return Known(as_network(network))
+    return Known(channels_last(as_network(network)) if layout == "NHWC" else as_network(network))
 
 
 def part_of(where: str) -> Callable[..., Any]:

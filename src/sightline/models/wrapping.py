@@ -31,6 +31,7 @@ def wrap(
     device: str | torch.device | None = None,
     batch_size: int | None = None,
     backend: str = "auto",
+    layout: str | None = None,
     input_name: str | None = None,
     output_name: str | int | None = None,
     inputs: Mapping[str, Any] | None = None,
@@ -42,11 +43,13 @@ def wrap(
     network's own way where it says one, else the short side is scaled to 8/7 of the input and the centre taken,
     "squash" squeezes the whole photo in, "pad" fits it with a border. `output`: "auto", "logits", "probabilities",
     "multilabel" or "regression". `layer`: what layer methods read by default. `backend`: "jax" or "tensorflow" for a
-    function of such arrays. `input_name`: the argument that takes the images, where it is not the first; `inputs`:
+    function of such arrays, which should give logits: a softmax inside it cannot be seen. `layout`: "NHWC" for a
+    network that takes channels last; of JAX's and TensorFlow's functions that is found out where they refuse "NCHW".
+    `input_name`: the argument that takes the images, where it is not the first; `inputs`:
     others by name, a tensor (1, ...) is repeated for each image; `output_name`: which of several outputs is looked
     at. Raises ModelError, LayerError, NetworkError.
     """
-    found = known(network, backend)
+    found = known(network, backend, layout)
     module = by_name(found.network, input_name, inputs, output_name)
     size = _size(input_size, found.input_size, module)
     channels = _channels(channels, found.channels)
@@ -112,7 +115,7 @@ def _geometry(found: Known, size: tuple[int, int], resize: Any, fill: tuple[floa
 
 def _unnormalized(network: nn.Module, mean: Any, std: Any) -> tuple[Warning, ...]:
     """A network that was trained on normalized pixels and gets [0, 1] answers, and answers wrongly."""
-    if mean is not None or std is not None or isinstance(network, FunctionNetwork):
+    if mean is not None or std is not None or isinstance(owned(network), FunctionNetwork):
         return ()
     message = "no mean and std were given: pixels go in as [0, 1]. Give those that the network was trained with."
     return (Warning("not-normalized", message),)
@@ -137,6 +140,6 @@ def _per_channel(what: str, given: float | Sequence[float] | None, channels: int
 def _check_layer(module: nn.Module, layer: str) -> None:
     names = [name for name, _ in module.named_modules() if name]
     if layer not in names:
-        if isinstance(module, FunctionNetwork):
+        if isinstance(owned(module), FunctionNetwork):
             raise LayerError(f"layer={layer!r}: a function has no layers to look into.")
         raise LayerError(f"no layer named {layer!r}; {near(layer, names)}")

@@ -14,22 +14,31 @@ from sightline.core.errors import NetworkError, near
 
 
 class FunctionNetwork(nn.Module):
-    """A function (N, ...) -> (N, K) that answers like a network; it has no layers to look into."""
+    """A function (N, ...) -> (N, K) that answers like a network; it has no layers to look into.
 
-    def __init__(self, function: Callable[[Tensor], Any]) -> None:
+    Its images are brought to the device that it is moved to.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
         self.function = function
+        self.register_buffer("place", torch.empty(0, dtype=torch.uint8, device="cpu"), persistent=False)
 
-    def forward(self, images: Tensor) -> Any:
+    def forward(self, *given: Any, **beside: Any) -> Any:
         try:
-            answer = self.function(images)
+            answer = self.function(*given, **beside)
         except RuntimeError as error:
-            if not (images.requires_grad and "requires grad" in str(error)):
-                raise
-            answer = self.function(images.detach())  # it leaves torch, for numpy say: no gradients, but scores
+            asking = any(isinstance(one, Tensor) and one.requires_grad for one in (*given, *beside.values()))
+            if not (asking and "requires grad" in str(error)):
+                raise  # else it leaves torch, for numpy say: no gradients, but scores
+            answer = self.function(*map(_detached, given), **{name: _detached(one) for name, one in beside.items()})
         if not isinstance(answer, Tensor) and hasattr(answer, "__array__"):
             answer = torch.as_tensor(answer.__array__())
         return answer
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 class Adapter(nn.Module):
@@ -61,6 +70,11 @@ class Adapter(nn.Module):
 
     def forward(self, images: Tensor) -> Any:
         return vars(self)["_ask"](self.inner, images)
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """A network that is shown its images (N, C, *spatial) as (N, *spatial, C)."""
+    return Adapter(network, lambda inner, images: inner(images.movedim(1, -1)))
 
 
 def unwrap(network: nn.Module) -> nn.Module:

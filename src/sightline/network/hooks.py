@@ -51,7 +51,7 @@ def told(network: nn.Module, images: Tensor) -> Iterator[None]:
     """An error of the network's own stays its own; a note says what it was given."""
     try:
         yield
-    except RuntimeError as error:
+    except Exception as error:
         what = (
             f"{type(owned(network)).__name__} raised this for images {tuple(images.shape)}; is that its input size?"
         )
