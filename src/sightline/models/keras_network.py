@@ -1,0 +1,111 @@
+"""A Keras model on the torch backend as a network that is shown images (N, C, h, w)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sightline.core.errors import ModelError
+from sightline.network.hooks import device_of
+
+
+class KerasNetwork(nn.Module):
+    """Images (N, C, *spatial) in, what the Keras model answers out; dense answers as (N, K, *spatial).
+
+    Its layers, those of nested models too, are modules by their Keras paths: "conv1", "mobilenet/conv1"; a "." in a
+    name is a "_". `channels_last` says how the model's own maps lie. `flip` hands on RGB as BGR.
+    """
+
+    def __init__(self, model: Any, keras: Any, *, flip: bool = False) -> None:
+        super().__init__()
+        _check_built(model)
+        vars(self).update(model=model, _keras=keras, flip=flip)
+        self.channels_last = _channels_last(model, keras)
+        self.plane = len(_image_shape(model) or ()) == 3  # images without a side for channels
+        for path, layer in _layers(model, ""):
+            layer.torch_params  # noqa: B018 - makes the layer's numbers known to torch
+            name = path.replace(".", "_")
+            while name in self._modules:
+                name += "_"
+            self._modules[name] = layer
+
+    @property
+    def inner(self) -> Any:
+        """The Keras model itself."""
+        return vars(self)["model"]
+
+    def forward(self, images: Tensor | None = None, **named: Any) -> Any:
+        """What the model answers for images, or for inputs by name."""
+        given = self._laid(images) if images is not None else {name: self._laid(one) for name, one in named.items()}
+        keras = vars(self)["_keras"]
+        with keras.device(str(device_of(self))), keras.StatelessScope(collect_losses=True):
+            answer = self.inner(given, training=False)
+        return keras.tree.map_structure(self._plain, answer)
+
+    def _laid(self, given: Any) -> Any:
+        """Images as the model has them; anything else as it is."""
+        if not isinstance(given, Tensor) or given.ndim < 4:
+            return given
+        if vars(self)["flip"]:
+            given = given.flip(1)
+        if self.plane:
+            return given[:, 0]
+        return given.movedim(1, -1) if self.channels_last else given
+
+    def _plain(self, answer: Any) -> Any:
+        last = self.channels_last and isinstance(answer, Tensor) and answer.ndim > 3
+        return answer.movedim(-1, 1) if last else answer
+
+
+def input_of(network: KerasNetwork) -> tuple[tuple[int, ...] | None, int | None]:
+    """The size and the channels of the images that a model takes; None for what its input shape leaves open."""
+    shape = _image_shape(network.inner)
+    if shape is None:
+        return None, None
+    sides = shape[1:] if network.plane else shape[1:-1] if network.channels_last else shape[2:]
+    channels = 1 if network.plane else shape[-1] if network.channels_last else shape[1]
+    size = tuple(side for side in sides if side is not None)
+    return (size if len(size) == len(sides) else None), channels
+
+
+def _image_shape(model: Any) -> tuple[int | None, ...] | None:
+    """(batch, ...) of the first input that can be an image; None for a model that does not say."""
+    given = getattr(model, "input_shape", None) if getattr(model, "inputs", None) else None
+    shapes = list(given.values()) if isinstance(given, dict) else given if isinstance(given, list) else [given]
+    return next((tuple(shape) for shape in shapes if shape is not None and len(shape) > 2), None)
+
+
+def _check_built(model: Any) -> None:
+    if not model.built:
+        raise ModelError(
+            f"the Keras model {model.name!r} has no weights yet: call it on an image, or model.build((None, h, w, 3))."
+        )
+    shapes = [tuple(one.shape) for one in getattr(model, "inputs", None) or []]
+    if shapes and _image_shape(model) is None:
+        raise ModelError(f"the Keras model {model.name!r} takes {shapes}; images have height and width.")
+
+
+def _channels_last(model: Any, keras: Any) -> bool:
+    """How a model's maps lie: as its first layer that says so has them, else as its input's shape looks."""
+    said = [getattr(layer, "data_format", None) for layer in model._flatten_layers(include_self=False)]
+    for one in said:
+        if one in ("channels_last", "channels_first"):
+            return bool(one == "channels_last")
+    shape = _image_shape(model)
+    if shape is not None and len(shape) > 3:
+        few = (1, 3, 4)
+        if (shape[-1] in few) != (shape[1] in few):
+            return shape[-1] in few
+    return bool(keras.config.image_data_format() == "channels_last")
+
+
+def _layers(layer: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Every layer inside with its path, the inner ones before those that hold them."""
+    for one in layer._flatten_layers(include_self=False, recursive=False):
+        if type(one).__name__ != "InputLayer":
+            path = f"{prefix}{one.name}"
+            yield from _layers(one, f"{path}/")
+            yield path, one
