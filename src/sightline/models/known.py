@@ -17,6 +17,8 @@ from sightline.network.adapters import as_network, channels_last
 from sightline.photos.geometry import Geometry
 
 _RECOGNISERS: tuple[tuple[str, str], ...] = (
+    ("keras", "keras_live:known_keras"),
+    ("_sightline_keras", "keras_live:known_keras"),
     ("jax", "bridges:compiled_by_jax"),
     ("tensorflow", "bridges:compiled_by_tensorflow"),
 )
@@ -35,13 +37,13 @@ class Known:
     """
 
     network: nn.Module
-    input_size: tuple[int, int] | None = None
+    input_size: tuple[int, ...] | None = None
     channels: int | None = None
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
     labels: Sequence[str] | None = None
     words: Callable[[Said], Target] | None = None
-    geometry: Callable[[tuple[int, int]], Geometry] | None = None
+    geometry: Callable[[tuple[int, ...]], Geometry] | None = None
     layer: str | None = None
     output: str = "auto"
 

@@ -23,9 +23,14 @@ from sightline.models.wrapping import wrap
 NAMED: dict[str, tuple[str, str]] = {
     "demo": ("demo", "embedded:load_demo"),
     "torchvision": ("torchvision/NAME", "vision:load_torchvision"),
+    "keras": ("keras/NAME", "keras_applications:load_application"),
 }
 """What stands before the first slash -> how such a name reads, and room:function that loads it."""
-FILES: dict[str, str] = {}
+FILES: dict[str, str] = {
+    ".h5": "keras_files:load_keras_file",
+    ".hdf5": "keras_files:load_keras_file",
+    ".keras": "keras_files:load_keras_file",
+}
 """A file's ending -> room:function that loads it."""
 FACTORY = "package.module:factory"
 
