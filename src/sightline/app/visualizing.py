@@ -14,9 +14,9 @@ import sightline as sl
 from sightline.app import show
 from sightline.app.commands import model_of, pairs, target_of
 from sightline.core.errors import OptionError
+from sightline.core.words import index_of
 from sightline.render.film import FILMS
 from sightline.render.save import SUFFIXES, check_writable
-from sightline.verbs.asked import index_of
 
 _FLAGS = (
     "count", "frames", "model", "photos", "preset", "progress", "resume", "seed", "size", "start", "steps", "target",

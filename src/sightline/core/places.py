@@ -108,6 +108,8 @@ class Predicted(Target):
 
     def fixed(self, scores: Tensor, output: str) -> Target:
         """It, as it is for images with these scores (N, K, ...). Raises TargetError where nothing is ranked first."""
+        if output == "embedding":
+            raise TargetError("the network answers with an embedding, which ranks nothing; give a target, such as a text.")
         if scores.ndim == 2:
             return Classes(tuple(scores.argmax(1).tolist()))
         if output == "detections":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from sightline.core.errors import TargetError
+from sightline.core.errors import TargetError, near
 from sightline.core.heats import Seen
 from sightline.core.targets import Target
 
@@ -36,3 +36,20 @@ class Text(Said):
 @dataclass(frozen=True)
 class Token(Said):
     """How likely a text is the next that a vision-language model writes: the log-probability of its first token."""
+
+
+def index_of(label: str, labels: Sequence[str] | None) -> int:
+    """The index of a label. Raises TargetError when there is none, or more than one."""
+    if not labels:
+        raise TargetError(f"this model has no labels, so {label!r} names no class; give an index.")
+    wanted = label.casefold()
+    names = [one.casefold() for one in labels]
+    found = [index for index, one in enumerate(labels) if one == label]
+    found = found or [index for index, one in enumerate(names) if one == wanted]
+    # ImageNet's labels are lists of synonyms: "tabby, tabby cat"
+    found = found or [index for index, one in enumerate(names) if wanted in one.split(", ")]
+    if len(found) > 1:
+        raise TargetError(f"the label {label!r} occurs {len(found)} times, at {found}; give one of these indices.")
+    if not found:
+        raise TargetError(f"no class is labelled {label!r}; {near(label, labels)}")
+    return found[0]

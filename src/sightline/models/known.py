@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from sightline.core.errors import ModelError
+from sightline.core.heats import Warning
 from sightline.core.targets import Target
 from sightline.core.words import Said
 from sightline.network.adapters import as_network, channels_last
@@ -33,7 +34,8 @@ class Known:
     """A network as torch asks it, and what it says of its input and answers; None where it says nothing.
 
     `input_size` is (h, w); `mean` and `std` are of pixels in [0, 1], one for each channel. `geometry`: its own way to
-    bring a photo to an input of a size; `layer`: what layer methods read; `output`: what its answers are.
+    bring a photo to an input of a size; `layer`: what layer methods read; `output`: what its answers are; `warnings`:
+    what a reader has to know of how photos become its input, where nobody says otherwise.
     """
 
     network: nn.Module
@@ -46,6 +48,7 @@ class Known:
     geometry: Callable[[tuple[int, ...]], Geometry] | None = None
     layer: str | None = None
     output: str = "auto"
+    warnings: tuple[Warning, ...] = ()
 
 
 def known(network: Any, backend: str = "auto", layout: str | None = None) -> Known:

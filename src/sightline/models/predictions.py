@@ -22,7 +22,7 @@ def ranked(
     model: Model, readout: Readout, scores: Tensor, top: int, view: View | None = None
 ) -> tuple[Prediction, ...]:
     """The `top` answers for one image's scores (K, ...), best first; none for a map of measurements."""
-    measured = scores.ndim > 1 and readout.output == "regression"
+    measured = readout.output == "embedding" or (scores.ndim > 1 and readout.output == "regression")
     return () if measured else tuple(predictions_of(model, readout, scores, top, view))
 
 
@@ -38,6 +38,11 @@ def predictions_of(
     count = scores.shape[1] - 4 if readout.output == "detections" else len(scores)
     if model.labels is not None and len(model.labels) != count:
         raise ModelError(f"{len(model.labels)} labels for a network of {count} scores; they have to match.")
+    if readout.output == "embedding":
+        raise TargetError(
+            "the network answers with an embedding, which has no top; give it labels=[...] where it is loaded, or ask "
+            "for a text as a target."
+        )
     if readout.output == "detections":
         return _boxes(model, scores, top, view)
     probabilities = readout.probabilities(scores[None])

@@ -22,6 +22,7 @@ from sightline.models.wrapping import wrap
 
 NAMED: dict[str, tuple[str, str]] = {
     "demo": ("demo", "embedded:load_demo"),
+    "hf": ("hf/ID or hf/./folder", "huggingface:load_huggingface"),
     "torchvision": ("torchvision/NAME", "vision:load_torchvision"),
     "keras": ("keras/NAME", "keras_applications:load_application"),
 }

@@ -54,8 +54,9 @@ def wrap(
     size = _size(input_size, found.input_size, module)
     channels = _channels(channels, found.channels)
     labels = found.labels if labels is None else labels
+    told: tuple[Warning, ...] = ()
     if mean is None and std is None:
-        mean, std = found.mean, found.std
+        mean, std, told = found.mean, found.std, found.warnings
     if resize not in ("crop", "squash", "pad"):
         raise ModelError(f"resize={resize!r}; possible: 'crop', 'squash', 'pad'.")
     if output not in OUTPUTS:
@@ -81,7 +82,7 @@ def wrap(
         found.output if output == "auto" else output,
         batch_size,
         source=getattr(network, "__name__", type(owned(module)).__name__),
-        warnings=_unnormalized(module, mean, std),
+        warnings=told + _unnormalized(module, mean, std),
         words=found.words,
     )
 

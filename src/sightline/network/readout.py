@@ -12,9 +12,9 @@ from torch.overrides import TorchFunctionMode
 
 from sightline.core.errors import ModelError, NetworkError
 
-Output = Literal["logits", "probabilities", "multilabel", "regression", "detections"]
+Output = Literal["logits", "probabilities", "multilabel", "regression", "detections", "embedding"]
 Final = Literal["softmax", "log_softmax", "sigmoid"]
-OUTPUTS = ("auto", "logits", "probabilities", "multilabel", "regression", "detections")
+OUTPUTS = ("auto", "logits", "probabilities", "multilabel", "regression", "detections", "embedding")
 _FINALS: tuple[Final, ...] = ("softmax", "log_softmax", "sigmoid")
 _KEYS = ("logits", "out", "output", "scores", "prediction", "pred")
 
@@ -39,8 +39,8 @@ class Readout:
         return {"regression": "output", "detections": "likeness"}.get(self.output, "logit")
 
     def probabilities(self, scores: Tensor) -> Tensor | None:
-        """Scores (N, K, ...) as probabilities of the same shape; None for a regression, and for detections."""
-        if self.output in ("regression", "detections"):
+        """Scores (N, K, ...) as probabilities of the same shape; None for what is no score of a class."""
+        if self.output in ("regression", "detections", "embedding"):
             return None
         return scores.float().sigmoid() if self.output == "multilabel" else scores.float().softmax(1)
 
@@ -164,8 +164,8 @@ def read_off(network: nn.Module, images: Tensor, output: str = "auto") -> Readou
     if auto and kind == "probabilities" and last is None:  # a photo's logits may sum to 1 by accident
         noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0), device="cpu").to(images)
         kind = _kind(answer_of(network(noise), len(noise)), None)
-    if kind == "detections":
-        return Readout("detections")
+    if kind in ("detections", "embedding"):
+        return Readout("detections" if kind == "detections" else "embedding")
     if kind == "probabilities":
         return Readout("probabilities", last if last in ("softmax", "log_softmax") else "unknown", auto)
     if kind == "multilabel":

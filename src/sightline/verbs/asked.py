@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from sightline.core.errors import TargetError, near
+from sightline.core.errors import TargetError
 from sightline.core.places import Predicted
 from sightline.core.targets import Class, Function, Target, targets_of
-from sightline.core.words import Said
+from sightline.core.words import Said, index_of
 from sightline.models.model import Model
 
 
@@ -48,7 +48,7 @@ def _target(given: Any, count: int, model: Model | None) -> Target | None:
 
 def _one(given: Any, model: Model | None) -> Target:
     if isinstance(given, str):
-        if model is not None and model.words is not None and not model.labels:
+        if model is not None and model.words is not None:
             return Said(given)
         return Class(index_of(given, model.labels if model is not None else None))
     if callable(given):
@@ -61,20 +61,3 @@ def _one(given: Any, model: Model | None) -> Target:
         raise TargetError(
             f"{given!r} is no target; give a class index, a label, one of sl.targets, or a function of the scores."
         ) from None
-
-
-def index_of(label: str, labels: Sequence[str] | None) -> int:
-    """The index of a label. Raises TargetError when there is none, or more than one."""
-    if not labels:
-        raise TargetError(f"this model has no labels, so {label!r} names no class; give an index.")
-    wanted = label.casefold()
-    names = [one.casefold() for one in labels]
-    found = [index for index, one in enumerate(labels) if one == label]
-    found = found or [index for index, one in enumerate(names) if one == wanted]
-    # ImageNet's labels are lists of synonyms: "tabby, tabby cat"
-    found = found or [index for index, one in enumerate(names) if wanted in one.split(", ")]
-    if len(found) > 1:
-        raise TargetError(f"the label {label!r} occurs {len(found)} times, at {found}; give one of these indices.")
-    if not found:
-        raise TargetError(f"no class is labelled {label!r}; {near(label, labels)}")
-    return found[0]
