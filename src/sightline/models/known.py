@@ -20,6 +20,7 @@ from sightline.photos.geometry import Geometry
 _RECOGNISERS: tuple[tuple[str, str], ...] = (
     ("keras", "keras_live:known_keras"),
     ("_sightline_keras", "keras_live:known_keras"),
+    ("transformers", "huggingface:recognised"),
     ("jax", "bridges:compiled_by_jax"),
     ("tensorflow", "bridges:compiled_by_tensorflow"),
 )
@@ -53,6 +54,8 @@ class Known:
 
 def known(network: Any, backend: str = "auto", layout: str | None = None) -> Known:
     """A live network or function as a torch network, with what it says of itself. Raises ModelError, NetworkError."""
+    if isinstance(network, Known):
+        return network
     if layout not in (None, *LAYOUTS):
         raise ModelError(f"layout={layout!r}; possible: {', '.join(LAYOUTS)}.")
     if backend in _BACKENDS:
