@@ -1,0 +1,139 @@
+"""Hugging Face repositories: found in a folder or on the hub, and looked at before anything in them is loaded."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sightline.core.errors import ModelError, near
+from sightline.models.archives import outside
+from sightline.models.request import OFFLINE, code_refused, needed
+
+_DESCRIBED = ("*.json", "*.txt", "*.model", "*.jinja")
+_TENSORS, _PICKLES = "model*.safetensors", "pytorch_model*.bin"
+_ATTENTION = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
+
+
+def repository(name: str, weights: bool, allow_code_execution: bool) -> Path:
+    """The folder that holds a repository, its weights too if they are asked for. Raises ModelError.
+
+    Nothing in it asks for code to be run, unless that is allowed, and nothing points out of it.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir() or name.startswith((".", "/", "~")):
+        folder = _local(path, name)
+    else:
+        folder = _fetched(name, weights, allow_code_execution)
+    check(folder, allow_code_execution)
+    return folder
+
+
+def _local(path: Path, name: str) -> Path:
+    if not path.is_dir():
+        beside = [one.name for one in path.parent.iterdir() if one.is_dir()] if path.parent.is_dir() else []
+        raise ModelError(f"no folder {name!r}; {near(path.name, beside)}")
+    if not (path / "config.json").is_file():
+        raise ModelError(
+            f"the folder {name!r} holds no config.json; give one that save_pretrained wrote, or a clone of a repository."
+        )
+    return path
+
+
+def _fetched(name: str, weights: bool, code: bool) -> Path:
+    """From the cache or the hub: what describes the network, then safetensors, pickles only where there are none."""
+    hub = needed("huggingface_hub", "hf")
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        raise ModelError(f"{name!r} is no Hugging Face id, which reads 'owner/name', and no folder.")
+    described = [*_DESCRIBED, *(["*.py"] if code else [])]
+    try:
+        for patterns in (described, *(([_TENSORS], [_PICKLES]) if weights else ())):
+            folder = Path(hub.snapshot_download(name, allow_patterns=patterns, ignore_patterns=["*/*"]))
+            if any(folder.glob(_TENSORS)):
+                break
+    except Exception as error:  # whatever a network, a server or a half-filled cache makes of it
+        raise _unreachable(name, hub, error) from error
+    return folder
+
+
+def _unreachable(name: str, hub: Any, error: Exception) -> ModelError:
+    kinds = hub.errors
+    stored = _stored(hub)
+    if isinstance(error, kinds.GatedRepoError):
+        return ModelError(f"{name!r} is gated: accept its terms on huggingface.co and log in, `hf auth login`.")
+    if isinstance(error, kinds.RepositoryNotFoundError):
+        return ModelError(f"Hugging Face has no model {name!r}, or it is private; at hand: {near(name, stored)}")
+    said = str(error).strip().splitlines()
+    return ModelError(
+        f"{name!r} is not at hand and huggingface.co could not be reached ({said[0] if said else type(error).__name__})"
+        f"; at hand: {near(name, stored)} A folder works without a network too: 'hf/./folder'. {OFFLINE}"
+    )
+
+
+def _stored(hub: Any) -> list[str]:
+    """The ids of the models in the hub's cache."""
+    cache = Path(hub.constants.HF_HUB_CACHE)
+    return [one.name.removeprefix("models--").replace("--", "/") for one in cache.glob("models--*")]
+
+
+def check(folder: Path, allow_code_execution: bool) -> None:
+    """Refuse what would run code, or reach out of the folder. Raises ModelError."""
+    for path in sorted(folder.glob("*.json")):
+        if path.name.endswith(".index.json"):
+            for shard in _shards(path):
+                if outside(shard):
+                    raise ModelError(f"{path.name} names {shard!r}, outside its own folder; nothing was loaded.")
+        elif path.name.endswith("config.json") and not allow_code_execution:
+            for found in _code(read_json(path)):
+                raise ModelError(
+                    f"{code_refused(str(path), found)} Where transformers has a class of its own for it, the entry "
+                    "can be deleted instead."
+                )
+
+
+def _shards(path: Path) -> list[str]:
+    files = read_json(path).get("weight_map")
+    if not isinstance(files, dict) or not all(isinstance(one, str) for one in files.values()):
+        raise ModelError(f"{path.name} is no index of weights.")
+    return sorted(set(files.values()))
+
+
+def shards_of(folder: Path) -> list[Path]:
+    """The pickles that hold a folder's weights, where it has no safetensors; none elsewhere."""
+    if any(folder.glob(_TENSORS)):
+        return []
+    return sorted(folder.glob(_PICKLES))
+
+
+def _code(described: Any) -> Iterator[str]:
+    """What in a configuration, at any depth, makes transformers run code from elsewhere."""
+    if isinstance(described, list):
+        for part in described:
+            yield from _code(part)
+    if not isinstance(described, dict):
+        return
+    for key, value in described.items():
+        if key in ("auto_map", "custom_pipelines") and value:
+            yield f"{key}, code of its own ({_first(value)})"
+        if key in _ATTENTION and "/" in json.dumps(value):
+            yield f"{key}, a kernel from the web ({_first(value)})"
+        yield from _code(value)
+
+
+def _first(value: Any) -> Any:
+    while isinstance(value, dict | list) and value:
+        value = next(iter(value.values() if isinstance(value, dict) else value))
+    return value
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A configuration. Raises ModelError for what is none."""
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path.name} cannot be read as JSON: {str(error)[:200]}") from error
+    if not isinstance(read, dict):
+        raise ModelError(f"{path.name} is no configuration: it holds a {type(read).__name__}.")
+    return read

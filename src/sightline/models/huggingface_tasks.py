@@ -1,0 +1,147 @@
+"""What a Hugging Face network answers, found from its class, and how it is asked for images alone."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sightline.core.errors import ModelError, near
+
+_TASKS = {
+    "classification": ("IMAGE_CLASSIFICATION",),
+    "segmentation": ("SEMANTIC_SEGMENTATION",),
+    "detection": ("OBJECT_DETECTION",),
+    "likeness": ("ZERO_SHOT_IMAGE_CLASSIFICATION",),
+    "depth": ("DEPTH_ESTIMATION",),
+    "writing": ("IMAGE_TEXT_TO_TEXT", "VISION_2_SEQ"),
+}
+"""Task -> transformers' lists of the classes that do it, of old and new versions."""
+Ask = Callable[[Any, Tensor], Any]
+
+
+def kind_of(transformers: Any, config: Any) -> str:
+    """The name of the class that a configuration is of: the one that wrote it, or the first that can be made of it."""
+    named = [name for name in getattr(config, "architectures", None) or () if hasattr(transformers, name)]
+    if named:
+        return str(named[0])
+    for task in _TASKS:
+        for family, classes in _classes(transformers, task):
+            if family == config.model_type:
+                return classes[0]
+    families = [family for task in _TASKS for family, _ in _classes(transformers, task)]
+    wrote = ", ".join(getattr(config, "architectures", None) or ()) or config.model_type
+    raise ModelError(
+        f"transformers {transformers.__version__} has no class {wrote!r} that looks at images; "
+        f"{near(config.model_type, families)}"
+    )
+
+
+def task_of(transformers: Any, kind: Any) -> str:
+    """What a class does: a key of the tasks, or "embedding". Raises ModelError for one that takes no images alone."""
+    for task in _TASKS:
+        if any(kind.__name__ in classes for _, classes in _classes(transformers, task)):
+            return task
+    asked = inspect.signature(kind.forward).parameters
+    if "pixel_values" not in asked or "input_ids" in asked:
+        raise ModelError(
+            f"{kind.__name__} is no network that looks at images in a way that is known here; possible: "
+            f"{', '.join(_TASKS)}, and embeddings of images."
+        )
+    return "embedding"
+
+
+def _classes(transformers: Any, task: str) -> list[tuple[str, tuple[str, ...]]]:
+    """(family, names of its classes) that do a task."""
+    known = transformers.models.auto.modeling_auto
+    lists = [getattr(known, f"MODEL_FOR_{name}_MAPPING_NAMES", {}) for name in _TASKS[task]]
+    return [(family, (names,) if isinstance(names, str) else names) for one in lists for family, names in one.items()]
+
+
+def own_size(config: Any) -> tuple[int, int] | None:
+    """(h, w) that a configuration is of; None where any will do."""
+    for part in (config, getattr(config, "vision_config", None), getattr(config, "encoder", None)):
+        size = getattr(part, "image_size", None)
+        if isinstance(size, int):
+            return size, size
+        if isinstance(size, list | tuple) and len(size) == 2:
+            return int(size[0]), int(size[1])
+    return None
+
+
+def channels_of(config: Any) -> int:
+    """How many channels its images have."""
+    for part in (config, getattr(config, "vision_config", None)):
+        count = getattr(part, "num_channels", None)
+        if isinstance(count, int):
+            return count
+    return 3
+
+
+def labels_of(config: Any) -> tuple[str, ...] | None:
+    """The names of the classes; None where nobody named them."""
+    names = getattr(config, "id2label", None) or {}
+    labels = tuple(str(names.get(index, f"class {index}")) for index in range(len(names)))
+    placeholders = tuple(f"LABEL_{index}" for index in range(len(names)))
+    return None if not labels or labels == placeholders else labels
+
+
+def taken(function: Any, *names: str) -> bool:
+    """Whether a function takes all of these arguments by name."""
+    asked = inspect.signature(function).parameters
+    return all(name in asked for name in names)
+
+
+def sized(forward: Any, config: Any, size: tuple[int, int]) -> dict[str, Any]:
+    """The arguments that let a transformer take images of another size than it was made for."""
+    other = own_size(config) not in (None, size)
+    return {"interpolate_pos_encoding": True} if other and taken(forward, "interpolate_pos_encoding") else {}
+
+
+def _plain(network: Any, images: Tensor) -> Any:
+    return network(pixel_values=images, **sized(network.forward, network.config, tuple(images.shape[-2:])))
+
+
+def detections(network: Any, images: Tensor) -> Tensor:
+    """(N, Q, 4 + K): boxes x0, y0, x1, y1 in pixels of the input, then a probability for each class.
+
+    Families that keep a column for "no object" share one softmax among the classes and it; the others ask for each
+    class alone.
+    """
+    answer = _plain(network, images)
+    height, width = images.shape[-2:]
+    x, y, w, h = answer.pred_boxes.unbind(-1)
+    corners = torch.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], -1)
+    spare = answer.logits.shape[-1] == network.config.num_labels + 1
+    likely = answer.logits.softmax(-1)[..., :-1] if spare else answer.logits.sigmoid()
+    return torch.cat([corners * corners.new_tensor([width, height, width, height]), likely], -1)
+
+
+def embedding(network: Any, images: Tensor) -> Tensor:
+    """(N, D): what the network makes of an image as a whole; its class token, or the mean of its tokens."""
+    answer = _plain(network, images)
+    for name in ("image_embeds", "pooler_output"):
+        found = getattr(answer, name, None)
+        if isinstance(found, Tensor):
+            return found.flatten(1)
+    last: Tensor = answer.last_hidden_state
+    return last.mean((2, 3)) if last.ndim == 4 else last[:, 0]
+
+
+def depth(network: Any, images: Tensor) -> Tensor:
+    """(N, 1, h, w): how near or far each place is, in the network's own units."""
+    answer: Tensor = _plain(network, images).predicted_depth
+    return answer[:, None]
+
+
+ASKED: dict[str, tuple[Ask, str]] = {
+    "classification": (_plain, "auto"),
+    "segmentation": (_plain, "auto"),
+    "detection": (detections, "detections"),
+    "depth": (depth, "regression"),
+    "embedding": (embedding, "embedding"),
+}
+"""Task -> how a network is asked for it, and what its output is."""
