@@ -20,7 +20,7 @@ from sightline.core.checks import number
 from sightline.core.errors import OptionError
 
 Edge = Literal["reflect", "wrap", "grey"]
-Size = tuple[int, int]
+Size = tuple[int, ...]  # (h, w)
 
 
 @runtime_checkable

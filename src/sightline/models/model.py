@@ -20,8 +20,9 @@ from sightline.network.net import Net, lend
 from sightline.network.packing import Packing
 from sightline.network.readout import Readout
 from sightline.network.trace import Trace
-from sightline.photos.decode import Photo
+from sightline.photos.decode import Photo, open_photo, photos_of
 from sightline.photos.geometry import Geometry, View
+from sightline.photos.volumes import Volume, open_volume, volumes_of
 
 CHUNK = 8  # images at once: on one core larger chunks were no faster, and their memory grows
 WIDE_CHUNK = 32  # on an accelerator, which has more to calculate with; halved where they do not fit
@@ -51,9 +52,24 @@ class Model:
     _packing: Packing = field(default_factory=Packing, init=False, repr=False)
 
     @property
-    def input_size(self) -> tuple[int, int]:
-        """(h, w) of the network's input."""
+    def input_size(self) -> tuple[int, ...]:
+        """(h, w) of the network's input; (d, h, w) of one that takes volumes or clips."""
         return self.geometry.size
+
+    @property
+    def of_volumes(self) -> bool:
+        """Whether the network takes volumes or clips, and not photos."""
+        return len(self.input_size) == 3
+
+    def open(self, source: object) -> Photo | Volume:
+        """A photo, or a volume or clip, as this network takes it. Raises PhotoError."""
+        if self.of_volumes:
+            return open_volume(source, channels=self.channels, frames=self.input_size[0])
+        return open_photo(source, channels=self.channels)
+
+    def sources(self, given: object) -> tuple[list[Any], bool]:
+        """One or many: what is to be opened, in order, and True where it is one. Raises PhotoError."""
+        return volumes_of(given) if self.of_volumes else photos_of(given)
 
     @property
     def at_once(self) -> int:
@@ -93,9 +109,9 @@ class Model:
         """The target with every text in it as what it means to this network. Raises TargetError."""
         return mapped(target, lambda one: one.meant(self.words) if isinstance(one, Said) else one)
 
-    def tensor(self, photo: Photo) -> tuple[Tensor, View]:
-        """A photo as the network's normalized input (C, h, w), and the way back."""
-        view = self.geometry.view(photo.height, photo.width)
+    def tensor(self, photo: Photo | Volume) -> tuple[Tensor, View]:
+        """A photo or volume as the network's normalized input (C, *input_size), and the way back."""
+        view = self.geometry.view(*photo.size)
         pixels = torch.from_numpy(view.to_input(photo))
         return self.normalize(pixels).to(self.device), view
 
@@ -148,8 +164,8 @@ class Model:
 
     def __repr__(self) -> str:
         classes = f"{len(self.labels)} labels" if self.labels else "no labels"
-        height, width = self.input_size
-        return f"Model({self.source!r}, {height}x{width}, {classes}, {self.geometry.resize})"
+        size = "x".join(map(str, self.input_size))
+        return f"Model({self.source!r}, {size}, {classes}, {self.geometry.resize})"
 
 
 def move(network: nn.Module, device: str | torch.device) -> None:

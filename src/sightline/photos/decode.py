@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,22 @@ from sightline.core.errors import PhotoError
 from sightline.photos.files import pixel_limit, read_file, read_image
 from sightline.photos.pixels import array_pixels, fit_channels, is_tensor, tensor_pixels
 
+if TYPE_CHECKING:  # it would bring torch
+    from sightline.core.heats import Warning
+
 KINDS = "a path, a PIL image, an array (h, w, 3), or a tensor (3, h, w)"
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """Upright pixels (h, w, C), uint8 or float32 in [0, 1], and a name for what is made from them."""
+    """Upright pixels (h, w, C), uint8 or float32 in [0, 1], and a name for what is made from them.
+
+    `warnings`: what a reader has to know of how it was opened.
+    """
 
     pixels: NDArray[Any]
     name: str | None = None
+    warnings: tuple[Warning, ...] = ()
 
     @property
     def size(self) -> tuple[int, ...]:

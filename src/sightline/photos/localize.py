@@ -25,28 +25,32 @@ _INSTEAD = "Give a box that holds all of an object and a little around it, or a 
 def localize(
     pixels: NDArray[Any],
     heat: NDArray[Any],
-    by: By = "grabcut",
+    by: By | None = None,
     *,
     foreground: float | None = None,
     background: float = BACKGROUND,
 ) -> Bools:
     """The one region (h, w) of a photo that a heat map points at: the largest connected part, corners connect.
 
-    `pixels`: the upright photo (h, w, 3), uint8. `heat`: (h, w), more is more; NaN was not seen, is never in the
-    region and does not count for the quantiles. `by` is one of
+    `pixels`: the upright photo (h, w, 3), uint8; or a volume (d, h, w, C). `heat`: (h, w), or (d, h, w), more is
+    more; NaN was not seen, is never in the region and does not count for the quantiles. `by` is one of
     * "threshold": the pixels above the `foreground` quantile (None: 0.90) of the heat.
     * "grabcut": pixels above the `foreground` quantile (None: 0.95) are in it and those up to the `background`
       quantile are out of it, whatever their colour; the rest is cut along the photo's edges by colour models
       that all but the foreground begin as background (arXiv:1312.6034 section 3.2; one round of GrabCut,
       doi:10.1145/1015706.1015720). The cut is made on a copy of at most 320 pixels, and enlarged. Where all that
       was seen has one colour, there is nothing to cut along, and the pixels above the quantile are the region.
+    None is "grabcut" for a photo and "threshold", the only one, for a volume.
 
     Where no pixel lies above the foreground's quantile, those at it stand for them. The same input gives the same
     region. Raises OptionError for a `by` or quantiles that are none, PhotoError for shapes that differ, and
     SightlineError for a heat that is the same everywhere: nothing stands out.
     """
+    by = by or ("grabcut" if heat.ndim == 2 else "threshold")
     quantile = _checked(by, foreground, background)
-    if pixels.shape != (*heat.shape, 3) or heat.ndim != 2:
+    if by == "grabcut" and heat.ndim > 2:
+        raise OptionError("by='grabcut' cuts along the colours of a photo; the regions of a volume are by='threshold'.")
+    if pixels.shape[:-1] != heat.shape or (heat.ndim == 2 and pixels.shape[2] != 3):
         raise PhotoError(f"a photo (h, w, 3) and its heat (h, w) are needed; got {pixels.shape} and {heat.shape}.")
     if not stands_out(heat):
         raise SightlineError(
@@ -100,9 +104,15 @@ def seeds(heat: NDArray[Any], foreground: float, background: float) -> tuple[Boo
 
 
 def largest(mask: Bools) -> Bools:
-    """The largest connected part of a mask (h, w), corners connect; of equals the uppermost."""
+    """The largest connected part of a mask (h, w) or (d, h, w), corners connect; of equals the uppermost."""
     import cv2
 
+    if mask.ndim > 2:
+        from skimage.measure import label
+
+        labels = label(mask, connectivity=mask.ndim)
+        sizes = np.bincount(labels.ravel())[1:]
+        return np.asarray(labels == 1 + sizes.argmax()) if len(sizes) else mask
     count, parts, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count < 2:
         return mask
@@ -119,8 +129,14 @@ def part_at(mask: Bools, place: tuple[Any, ...]) -> Bools:
 
 def box_around(mask: Bools) -> Box:
     """The smallest box around a mask (h, w) that is not empty."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    x0, y0, x1, y1 = extent(mask)
+    return x0, y0, x1, y1
+
+
+def extent(mask: Bools) -> tuple[int, ...]:
+    """Where a mask that is not empty begins along each axis, the last axis first, and where it ends, half open."""
+    sides = [(int(one.min()), int(one.max()) + 1) for one in reversed(np.nonzero(mask))]
+    return tuple(start for start, _ in sides) + tuple(stop for _, stop in sides)
 
 
 def _checked(by: By, foreground: float | None, background: float) -> float:

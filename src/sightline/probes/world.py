@@ -29,7 +29,7 @@ class World:
     pixels: Tensor
     mask: Tensor
     inside: Tensor
-    scale: Spot
+    scale: tuple[float, ...]
     fill: Fill
     look: Look
     seed: int = 0

@@ -32,6 +32,7 @@ from sightline.verbs.placing import of_image, on_input, on_photo
 TOP = 5
 Progress = Callable[[int], object]
 Watch = Callable[[Explanation], object]
+Opened = tuple[Photo | Volume, View]
 
 
 def predict(model: Model, photo: Any, top: int = 5) -> Any:
@@ -43,12 +44,14 @@ def predict(model: Model, photo: Any, top: int = 5) -> Any:
     whole("top", top, 1)
     sources, one = model.sources(photo)
     answers: list[list[Prediction]] = []
+    doubts = list(model.warnings)
     for start in range(0, len(sources), model.at_once):
-        _, views, images = opened(model, sources[start : start + model.at_once])
+        photos, views, images = opened(model, sources[start : start + model.at_once])
         with model.lend(images) as net:
             each = zip(net.scores(images), views, strict=True)
             answers += [predictions_of(model, net.readout, scores, top, view) for scores, view in each]
-    announce(model.warnings)
+        doubts += [doubt for one_of in photos for doubt in one_of.warnings]
+    announce(doubts)
     return answers[0] if one else answers
 
 
@@ -196,7 +199,7 @@ def _asked(wanted: list[Target] | None, fixed: Target, i: int, view: View) -> Ta
 
 
 def _explanation(
-    ask: _Ask, readout: Readout, outcome: Outcome, bound: Bound, i: int, seen: tuple[Photo | Volume, View], target: Target
+    ask: _Ask, readout: Readout, outcome: Outcome, bound: Bound, i: int, seen: Opened, target: Target
 ) -> Explanation:
     heat = outcome.heats[bound.method.id][i]
     if heat.values.ndim != 2 + len(seen[0].size):

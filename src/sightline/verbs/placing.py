@@ -11,6 +11,7 @@ from sightline.core.places import Box, Region
 from sightline.core.targets import Class, Classes, PerImage, Target, mapped
 from sightline.photos.decode import Photo
 from sightline.photos.geometry import View
+from sightline.photos.volumes import Volume
 
 
 def of_image(target: Target, i: int) -> Target:
@@ -20,7 +21,7 @@ def of_image(target: Target, i: int) -> Target:
     return target.targets[i] if isinstance(target, PerImage) else target
 
 
-def on_input(target: Target, photo: Photo, view: View) -> Target:
+def on_input(target: Target, photo: Photo | Volume, view: View) -> Target:
     """A target whose places are of the photo, with them on the network's input. Raises TargetError."""
 
     def placed(one: Target) -> Target:
@@ -51,11 +52,10 @@ def _box_on_input(target: Box, view: View) -> Box:
     return target.moved(view.scale, view.shift)
 
 
-def _region_on_input(target: Region, photo: Photo, view: View) -> Region:
+def _region_on_input(target: Region, photo: Photo | Volume, view: View) -> Region:
     mask = torch.as_tensor(target.mask).float()
-    if tuple(mask.shape) != (photo.height, photo.width):
-        expected = (photo.height, photo.width)
-        raise TargetError(f"a mask of shape {tuple(mask.shape)} for a photo of {expected}; they have to be equal.")
+    if tuple(mask.shape) != photo.size:
+        raise TargetError(f"a mask of shape {tuple(mask.shape)} for a photo of {photo.size}; they have to be equal.")
     laid = torch.from_numpy(view.mask_to_input(mask.clamp(0, 1).numpy()))
     return Region(laid, target.index, target.where)
 

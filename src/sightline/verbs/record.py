@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sightline.core.heats import Prediction, Warning
 from sightline.photos.decode import Photo
+from sightline.photos.volumes import Volume
 
 if TYPE_CHECKING:
     from sightline.verbs.explanation import Explanation
@@ -42,14 +43,14 @@ def record(ex: Explanation) -> dict[str, Any]:
 
 
 def made(
-    model: str, recipe: dict[str, Any], photo: Photo, seed: int | None, warnings: Iterable[Warning]
+    model: str, recipe: dict[str, Any], photo: Photo | Volume, seed: int | None, warnings: Iterable[Warning]
 ) -> dict[str, Any]:
     """From what a result was made, by which versions, and what its reader has to know; `seed` None: by no dice."""
     return {
         "model": model,
         "recipe": recipe,
         "photo": photo.name,
-        "photo_size": [photo.height, photo.width],
+        "photo_size": list(photo.size),
         "photo_sha256": photo.sha256,
         **({} if seed is None else {"seed": seed}),
         "warnings": doubts_of(warnings),

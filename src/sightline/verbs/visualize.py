@@ -283,7 +283,7 @@ def _strongest(ask: _Ask, net: Net, crowd: Crowd) -> tuple[Strongest, ...]:
     return tuple(Strongest(member.photo, member.name, score) for score, member in best)
 
 
-def _inputs(net: Net, images: Tensor, size: tuple[int, int], part: slice) -> Tensor:
+def _inputs(net: Net, images: Tensor, size: tuple[int, ...], part: slice) -> Tensor:
     pixels = images[part]
     if tuple(pixels.shape[2:]) != size:
         pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
@@ -301,7 +301,7 @@ def _bytes(images: Tensor) -> NDArray[np.uint8]:
     return np.asarray((images.detach().cpu().clamp(0, 1) * 255).round().to(torch.uint8))
 
 
-def _size(given: Any, model: Model) -> tuple[int, int]:
+def _size(given: Any, model: Model) -> tuple[int, ...]:
     if given is None:
         return model.input_size
     size = tuple(given) if isinstance(given, list | tuple) else (given, given)
