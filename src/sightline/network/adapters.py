@@ -5,6 +5,7 @@ otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -41,15 +42,29 @@ def _detached(value: Any) -> Any:
     return value.detach() if isinstance(value, Tensor) else value
 
 
+@dataclass(frozen=True, slots=True)
+class Among:
+    """Sequences of `length` tokens in which the image's are `count`, from `start` on; words are around them."""
+
+    length: int
+    start: int
+    count: int
+
+
 class Adapter(nn.Module):
     """A network asked in its own way, `ask(network, images)`, under its own names.
 
-    Its layers, parameters, buffers and mode are the network's, so that nothing is there twice.
+    Its layers, parameters, buffers and mode are the network's, so that nothing is there twice. `among`: where the
+    image stands in the sequences of a network that reads words beside it.
     """
 
-    def __init__(self, network: nn.Module, ask: Callable[[Any, Tensor], Any]) -> None:
+    among: Among | None
+
+    def __init__(self, network: nn.Module, ask: Callable[[Any, Tensor], Any], among: Among | None = None) -> None:
         vars(self).update(vars(nn.Module()))  # not nn.Module.__init__, which would put the network into training
-        vars(self).update(network=network, _ask=ask)
+        if among is None and isinstance(network, Adapter):
+            among = network.among
+        vars(self).update(network=network, _ask=ask, among=among)
         for name in ("_modules", "_parameters", "_buffers"):
             vars(self)[name] = vars(network)[name]
 

@@ -75,7 +75,7 @@ def _product(name: str, node: Any) -> str | None:
     if all(moving[:2]) and len(moving) > 1:
         shapes = {tuple(one.shape) for one in factors if one is not None}
         return "quotient" if name == "div" else "product" if len(shapes) < 2 else None
-    still = [one for one in factors if one is not None and not one.requires_grad]
+    still = [one for one in factors if isinstance(one, Tensor) and not one.requires_grad]
     return "mask" if any(map(_is_mask, still)) else None
 
 

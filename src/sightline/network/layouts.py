@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sightline.network.adapters import Adapter, Among
+
 _MOST_PREFIX_TOKENS = 17  # a class token and up to 16 registers
 
 
@@ -34,7 +36,8 @@ class Layout:
         if self.kind == "last":
             return output.movedim(-1, 1)
         if self.kind == "tokens":
-            return output[:, self.prefix :].transpose(1, 2).reshape(len(output), -1, *self.grid)
+            own = output[:, self.prefix : self.prefix + self.cells]
+            return own.transpose(1, 2).reshape(len(output), -1, *self.grid)
         return self._unwindow(output)
 
     def _unwindow(self, output: Tensor) -> Tensor:
@@ -66,6 +69,9 @@ def layout_of(
         if _proportional(shape[1:-1], spatial):
             return Layout("last", shape[1:-1])
     if len(shape) == 3 and ndim == 2 and shape[0] == 1:
+        among = network.among if isinstance(network, Adapter) else None
+        if among is not None and shape[1] == among.length:
+            return _placed(among, (spatial[0], spatial[1]), grids)
         return _tokens((shape[1], shape[2]), (spatial[0], spatial[1]), grids)
     if len(shape) == 3 and ndim == 2:
         return _windows(network, name, shape, (spatial[0], spatial[1]), grids)
@@ -97,6 +103,13 @@ def _tokens(shape: tuple[int, int], spatial: tuple[int, int], grids: list[tuple[
     if not found or channels == 1:  # one channel: a pooled vector
         return None
     return Layout("tokens", *found[0])
+
+
+def _placed(among: Among, spatial: tuple[int, int], grids: list[tuple[int, ...]]) -> Layout | None:
+    """The image's tokens among words."""
+    known = [grid for grid in reversed(grids) if len(grid) == 2 and math.prod(grid) == among.count]
+    grid = known[0] if known else _grid(among.count, spatial) if among.count > 1 else None
+    return None if grid is None else Layout("tokens", grid, among.start)
 
 
 def _grid(cells: int, spatial: tuple[int, int]) -> tuple[int, int] | None:

@@ -53,8 +53,9 @@ class Trace:
         raise LayerError(f"no layer named {name!r} runs in this network; {near(name, self.names())}")
 
     def maps(self) -> list[Step]:
-        """The layers that put out a map of features."""
-        return [step for step in self.steps if step.layout is not None and step.layout.cells > 1 and step.usable]
+        """The layers that put out a map of features when they ran last."""
+        last = {step.name: step for step in self.steps}
+        return [one for one in last.values() if one.layout is not None and one.layout.cells > 1 and one.usable]
 
     def stages(self) -> tuple[str, ...]:
         """The last map of each of the last three sizes on which the score depends, the deepest last."""
