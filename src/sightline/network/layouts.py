@@ -91,12 +91,11 @@ def _tokens(shape: tuple[int, int], spatial: tuple[int, int], grids: list[tuple[
     Where no map was seen before, as many as fit the input's proportions.
     """
     count, channels = shape
-    known = [(grid[0], grid[1]) for grid in reversed(grids) if len(grid) == 2 and math.prod(grid) > 1]
+    known = _planes(grids)
     prefixes = range(min(_MOST_PREFIX_TOKENS + 1, count))
     found = [(grid, prefix) for prefix in prefixes for grid in known if math.prod(grid) == count - prefix]
     if not found and not any(math.prod(grid) == channels for grid in known):  # else a flattened map (1, C, positions)
-        merged = [(-(-rows // by), -(-columns // by)) for rows, columns in known for by in (2, 4, 8)]
-        found = [(grid, 0) for grid in merged if math.prod(grid) == count > 1]
+        found = [(grid, 0) for grid in _merged(known) if math.prod(grid) == count > 1]
     if not known:
         fitting = [(_grid(count - prefix, spatial), prefix) for prefix in prefixes]
         found = [(grid, prefix) for grid, prefix in fitting if grid is not None]
@@ -106,10 +105,20 @@ def _tokens(shape: tuple[int, int], spatial: tuple[int, int], grids: list[tuple[
 
 
 def _placed(among: Among, spatial: tuple[int, int], grids: list[tuple[int, ...]]) -> Layout | None:
-    """The image's tokens among words."""
-    known = [grid for grid in reversed(grids) if len(grid) == 2 and math.prod(grid) == among.count]
-    grid = known[0] if known else _grid(among.count, spatial) if among.count > 1 else None
+    """The image's tokens among words: as many as a map seen before, or merged."""
+    known = _planes(grids)
+    found = [grid for grid in known + _merged(known) if math.prod(grid) == among.count > 1]
+    grid = found[0] if known and found else None if known else _grid(among.count, spatial)
     return None if grid is None else Layout("tokens", grid, among.start)
+
+
+def _planes(grids: list[tuple[int, ...]]) -> list[tuple[int, int]]:
+    """The maps seen before, the last first."""
+    return [(grid[0], grid[1]) for grid in reversed(grids) if len(grid) == 2 and math.prod(grid) > 1]
+
+
+def _merged(known: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    return [(-(-rows // by), -(-columns // by)) for rows, columns in known for by in (2, 4, 8)]
 
 
 def _grid(cells: int, spatial: tuple[int, int]) -> tuple[int, int] | None:
