@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ class Kernels:
 
 def layers_with_kernels(network: nn.Module) -> tuple[str, ...]:
     """The names of the convolutions and linear layers in a network, in its own order; "" where it is one itself."""
-    return tuple(name for name, module in network.named_modules() if isinstance(module, KINDS))
+    return tuple(name for name, module in network.named_modules() if _has_kernels(module))
 
 
 def kernels_of(network: nn.Module, name: str, maps: Sequence[tuple[int, ...]] = ()) -> Kernels:
@@ -43,10 +44,14 @@ def kernels_of(network: nn.Module, name: str, maps: Sequence[tuple[int, ...]] = 
     Raises LayerError where there is no such layer, or it has no kernels.
     """
     layer = _layer(network, name)
+    if not isinstance(layer, KINDS):
+        values = _keras_kernels(layer)
+        mirrored = getattr(network, "flip", False) and values.shape[1] == 3  # a first layer that reads BGR
+        return Kernels(name, type(layer).__name__, values.flip(1) if mirrored else values, _groups(layer))
     if is_lazy(layer.weight):
         raise LayerError(f"layer {name!r} has no weights yet: run the network once before.")
     values = layer.weight.detach().to("cpu", torch.float32, copy=True)
-    groups = int(getattr(layer, "groups", 1))
+    groups = _groups(layer)
     if isinstance(layer, _ConvTransposeNd):  # (in, out of a group, *kernel)
         values = values.reshape(groups, -1, *values.shape[1:]).transpose(1, 2).flatten(0, 1).contiguous()
     if isinstance(layer, nn.Linear):
@@ -85,18 +90,42 @@ def strongest(values: Tensor, most: int) -> list[int]:
     return sorted(norms.argsort(descending=True, stable=True)[:most].tolist())
 
 
-def _layer(network: nn.Module, name: str) -> _ConvNd | nn.Linear:
+def _groups(layer: Any) -> int:
+    return int(getattr(layer, "groups", 1))
+
+
+def _has_kernels(module: nn.Module) -> bool:
+    return isinstance(module, KINDS) or isinstance(_keras_kernel(module), Tensor)
+
+
+def _keras_kernel(layer: Any) -> Any:
+    """A Keras layer's kernel as its library keeps it; None for a layer without one."""
+    return getattr(getattr(layer, "kernel", None), "value", None)
+
+
+def _keras_kernels(layer: Any) -> Tensor:
+    """A Keras layer's kernel, (*kernel, in, out) there, as (out, in, *kernel), or (out, in) of a dense layer."""
+    values: Tensor = _keras_kernel(layer).detach().to("cpu", torch.float32, copy=True)
+    kind = type(layer).__name__
+    if "Depthwise" in kind:  # (*kernel, in, multiplier): each input channel has outputs of its own
+        return values.flatten(-2)[..., None, :].movedim((-1, -2), (0, 1)).contiguous()
+    last = (-2, -1) if "Transpose" in kind else (-1, -2)  # transposed ones are (*kernel, out, in)
+    return values.movedim(last, (0, 1)).contiguous()
+
+
+def _layer(network: nn.Module, name: str) -> Any:
     """The convolution or linear layer of that name. Raises LayerError."""
     having = layers_with_kernels(network)
     try:
         layer = network.get_submodule(name) if isinstance(name, str) else None
     except AttributeError:
         layer = None
-    if isinstance(layer, KINDS):
+    if layer is not None and _has_kernels(layer):
         return layer
     if not having:
         raise LayerError(
-            f"{type(network).__name__} has no layer with kernels, no convolution and no linear layer of torch.nn."
+            f"{type(network).__name__} has no layer with kernels, no convolution and no linear layer of torch.nn "
+            "or Keras."
         )
     what = (
         f"no layer named {name!r}" if layer is None else f"layer {name!r}, a {type(layer).__name__}, has no kernels"
