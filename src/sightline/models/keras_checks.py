@@ -26,7 +26,7 @@ _FUNCTIONS = (
 )  # fmt: skip
 _SPACES = (
     "layers", "models", "initializers", "regularizers", "constraints", "dtype_policies", "losses", "metrics",
-    "optimizers", "optimizers.schedules", "quantizers",
+    "optimizers", "optimizers.schedules", "quantizers", "src.models",
 )  # fmt: skip
 
 
@@ -165,12 +165,23 @@ def _check_one(config: dict[str, Any], layer: str, what: str, keras: Any) -> Non
         found = _class(name, module, keras)
     else:
         found = None
-    full = f"{module}.{name}" if name != "function" else f"{module}.{config.get('config')}"
     if isinstance(found, type) and issubclass(found, _running(keras)):
         raise code_refused(what, f"the {name} layer {layer!r}")
     if found is None:
-        full = full.removeprefix("None.")
-        raise code_refused(what, f"{full} {where}, which is not one of Keras' own building blocks,")
+        raise _stranger(config, where, what, keras)
+
+
+def _stranger(config: dict[str, Any], where: str, what: str, keras: Any) -> ModelError:
+    """The error for what is no part of Keras that networks are made of."""
+    name, module = config["class_name"], config.get("module")
+    name = config.get("config") if name == "function" else name
+    place = _module(module or "keras.layers", keras) if _is_keras(module or "keras.layers") else None
+    if module is not None and (place is not None and hasattr(place, str(name)) or not _is_keras(module)):
+        return code_refused(what, f"{module}.{name} {where}, which is no building block of Keras and")
+    return ModelError(
+        f"{what} holds {name!r} {where}, which keras {keras.__version__} does not know; a layer of your own has to be "
+        "registered first, with @keras.saving.register_keras_serializable(), in a Keras on its torch backend."
+    )
 
 
 def _is_keras(module: str) -> bool:

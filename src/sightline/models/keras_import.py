@@ -24,6 +24,7 @@ from sightline.models.request import needed
 
 PRIVATE = "_sightline_keras"
 """The name of the instance beside the user's own."""
+_UNNEEDED = ("tensorflow", "jax")  # seconds to import, and they take a GPU's memory
 _lock = threading.Lock()
 
 
@@ -71,10 +72,20 @@ def _import(name: str, names: Any = None, local: Any = None, wanted: Any = (), l
     """`import` as the private instance's modules have it: "keras" means their own."""
     if level == 0 and name == "importlib" and not wanted:
         return SimpleNamespace(import_module=_import_module)
+    if level == 0:
+        _needed_here(name)
     return builtins.__import__(_renamed(name) if level == 0 else name, names, local, wanted, level)
 
 
+def _needed_here(name: str) -> None:
+    """What Keras would only look for, and torch's backend does not need, is not there unless it is in use."""
+    library = name.partition(".")[0]
+    if library in _UNNEEDED and library not in sys.modules:
+        raise ModuleNotFoundError(f"No module named {library!r}", name=library)
+
+
 def _import_module(name: str, package: str | None = None) -> ModuleType:
+    _needed_here(name)
     return importlib.import_module(_renamed(name), package)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from sightline.core.errors import ModelError
@@ -25,12 +25,12 @@ class KerasNetwork(nn.Module):
         vars(self).update(model=model, _keras=keras, flip=flip)
         self.channels_last = _channels_last(model, keras)
         self.plane = len(_image_shape(model) or ()) == 3  # images without a side for channels
-        for path, layer in _layers(model, ""):
-            layer.torch_params  # noqa: B018 - makes the layer's numbers known to torch
+        for path, layer in _layers(model, "", keras):
             name = path.replace(".", "_")
             while name in self._modules:
                 name += "_"
             self._modules[name] = layer
+        vars(self)["_steps"] = [one for one in self._modules.values() if isinstance(one, _Step)]
 
     @property
     def inner(self) -> Any:
@@ -41,7 +41,11 @@ class KerasNetwork(nn.Module):
         """What the model answers for images, or for inputs by name."""
         given = self._laid(images) if images is not None else {name: self._laid(one) for name, one in named.items()}
         keras = vars(self)["_keras"]
-        with keras.device(str(device_of(self))), keras.StatelessScope(collect_losses=True):
+        with ExitStack() as undo:
+            undo.enter_context(keras.device(str(device_of(self))))
+            undo.enter_context(keras.StatelessScope(collect_losses=True))  # it keeps the losses of this pass
+            for step in vars(self)["_steps"]:
+                undo.callback(step.stand_in())
             answer = self.inner(given, training=False)
         return keras.tree.map_structure(self._plain, answer)
 
@@ -102,10 +106,33 @@ def _channels_last(model: Any, keras: Any) -> bool:
     return bool(keras.config.image_data_format() == "channels_last")
 
 
-def _layers(layer: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Every layer inside with its path, the inner ones before those that hold them."""
-    for one in layer._flatten_layers(include_self=False, recursive=False):
+def _layers(layer: Any, prefix: str, keras: Any) -> Iterator[tuple[str, Any]]:
+    """Every layer inside with its path, the inner ones before those that hold them; then what else is in the graph."""
+    inner = layer._flatten_layers(include_self=False, recursive=False)
+    for one in inner:
         if type(one).__name__ != "InputLayer":
             path = f"{prefix}{one.name}"
-            yield from _layers(one, f"{path}/")
+            yield from _layers(one, f"{path}/", keras)
+            one.torch_params  # noqa: B018 - makes the layer's numbers known to torch
             yield path, one
+    for one in getattr(layer, "operations", ()):
+        if not isinstance(one, keras.Layer):
+            yield f"{prefix}{one.name}", _Step(one)
+
+
+class _Step(nn.Module):
+    """A step of a functional model that is no layer, such as the sum of two, where hooks reach it."""
+
+    def __init__(self, operation: Any) -> None:
+        super().__init__()
+        vars(self)["operation"] = operation
+
+    def stand_in(self) -> Callable[[], object]:
+        """Let the operation answer through this module; gives what undoes it."""
+        own = vars(vars(self)["operation"])
+        own["call"] = self
+        return lambda: own.pop("call", None)
+
+    def forward(self, *given: Any, **named: Any) -> Any:
+        operation = vars(self)["operation"]
+        return type(operation).call(operation, *given, **named)

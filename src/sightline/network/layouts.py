@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from sightline.network.adapters import Adapter, Among
 
+from sightline.network.adapters import owned
+
 _MOST_PREFIX_TOKENS = 17  # a class token and up to 16 registers
 
 
@@ -61,6 +63,10 @@ def layout_of(
     `grids` are the maps seen before, a patch embedding's among them: they tell how many tokens lie side by side.
     """
     ndim, shape = len(spatial), tuple(output.shape)
+    declared = _declared(network, module)
+    if len(shape) == ndim + 2 and shape[0] == 1 and declared is not None:
+        grid = shape[1:-1] if declared else shape[2:]
+        return Layout("last" if declared else "first", grid) if _proportional(grid, spatial) else None
     if len(shape) == ndim + 2 and shape[0] == 1:
         last = isinstance(module, nn.LayerNorm) and module.normalized_shape == shape[-1:] != shape[1:2]
         last = last or (ndim == 1 and shape[1:2] in grids and shape[2:] not in grids)  # a signal's tokens
@@ -76,6 +82,17 @@ def layout_of(
     if len(shape) == 3 and ndim == 2:
         return _windows(network, name, shape, (spatial[0], spatial[1]), grids)
     return None
+
+
+def _declared(network: nn.Module, module: nn.Module) -> bool | None:
+    """Whether a layer's channels come last, where it says so by its `data_format`, or its network by `channels_last`.
+
+    None where neither says anything: then the shape has to tell.
+    """
+    said = getattr(module, "data_format", None)
+    if said in ("channels_first", "channels_last"):
+        return bool(said == "channels_last")
+    return getattr(owned(network), "channels_last", None)
 
 
 def _proportional(grid: tuple[int, ...], spatial: tuple[int, ...]) -> bool:
