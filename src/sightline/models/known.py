@@ -36,7 +36,8 @@ class Known:
 
     `input_size` is (h, w); `mean` and `std` are of pixels in [0, 1], one for each channel. `geometry`: its own way to
     bring a photo to an input of a size; `layer`: what layer methods read; `output`: what its answers are; `warnings`:
-    what a reader has to know of how photos become its input, where nobody says otherwise.
+    what a reader has to know of how photos become its input, where nobody says otherwise; `bare`: the
+    network itself, for who asks it by the names of its inputs.
     """
 
     network: nn.Module
@@ -50,6 +51,7 @@ class Known:
     layer: str | None = None
     output: str = "auto"
     warnings: tuple[Warning, ...] = ()
+    bare: nn.Module | None = None
 
 
 def known(network: Any, backend: str = "auto", layout: str | None = None) -> Known:

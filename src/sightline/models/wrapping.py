@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -50,6 +51,8 @@ def wrap(
     at. Raises ModelError, LayerError, NetworkError.
     """
     found = known(network, backend, layout)
+    if found.bare is not None and (input_name is not None or inputs or output_name is not None):
+        found = replace(found, network=found.bare, output="auto")
     module = by_name(found.network, input_name, inputs, output_name)
     size = _size(input_size, found.input_size, module)
     channels = _channels(channels, found.channels)
