@@ -12,7 +12,7 @@ from sightline.core.errors import ModelError
 from sightline.core.heats import Warning
 from sightline.models.huggingface_files import read_json, repository
 from sightline.models.huggingface_photos import Preprocessing, family_processor, measured, processor_of
-from sightline.models.huggingface_tasks import ASKED, Ask, channels_of, kind_of, labels_of, own_size, task_of
+from sightline.models.huggingface_tasks import ASKED, TASKS, channels_of, kind_of, labels_of, own_size, task_of
 from sightline.models.huggingface_weights import built, quiet
 from sightline.models.huggingface_words import Texts, among, writer
 from sightline.models.known import Known
@@ -61,7 +61,13 @@ def _kind(transformers: Any, config: Any, folder: Path, code: bool) -> tuple[Any
     if names:
         return getattr(transformers, names[0]), "classification"
     kind = getattr(transformers, kind_of(transformers, config))
-    return kind, task_of(transformers, kind)
+    task = task_of(transformers, kind)
+    if not task:
+        raise ModelError(
+            f"{kind.__name__} does not look at images in a way that is known here; possible: {', '.join(TASKS)}. A "
+            "live network can be asked by the names of its inputs: sl.wrap(network, input_name=..., inputs=...)."
+        )
+    return kind, task
 
 
 def _prepared(
@@ -91,7 +97,7 @@ def _known(
     transformers: Any, network: Any, task: str, folder: Path, prepared: Preprocessing | None, request: Request
 ) -> Known:
     """The network as it is asked, with what it says of itself."""
-    config, options = network.config, request.options
+    config, options, code = network.config, request.options, request.allow_code_execution
     known = Known(network, own_size(config), channels_of(config))
     if prepared is not None:
         known = Known(
@@ -104,15 +110,23 @@ def _known(
             warnings=prepared.warnings,
         )
     if task == "likeness":
-        known = _comparing(known, transformers.AutoTokenizer.from_pretrained(folder), options.get("labels"))
+        known = _comparing(known, _reader(transformers.AutoTokenizer, folder, code), options.get("labels"))
     elif task == "writing":
-        known = _writing(known, transformers.AutoProcessor.from_pretrained(folder), options)
+        known = _writing(known, _reader(transformers.AutoProcessor, folder, code), options)
     else:
         if "prompt" in options:
             raise ModelError(f"{type(network).__name__} reads no text; prompt= does not apply.")
         known = _answering(known, task)
     flipped = prepared is not None and prepared.flipped
     return replace(known, network=_reversed(known.network)) if flipped else known
+
+
+def _reader(kind: Any, folder: Path, code: bool) -> Any:
+    """What reads texts for a network. Raises ModelError."""
+    try:
+        return kind.from_pretrained(folder, trust_remote_code=code)
+    except Exception as error:  # whatever a file that is missing or damaged makes of it
+        raise ModelError(f"what reads texts for {folder.name} cannot be made: {error}") from error
 
 
 def _answering(known: Known, task: str) -> Known:
@@ -141,7 +155,7 @@ def _writing(known: Known, processor: Any, options: dict[str, Any]) -> Known:
     if "input_size" in options or known.input_size is None:
         raise ModelError("the words beside the image are for an input of its own size; input_size= does not apply.")
     one = writer(known.network, processor, options.get("prompt"), known.input_size)
-    return replace(known, network=Adapter(known.network, one.ask), labels=one.labels(), words=one.meant)
+    return replace(known, network=Adapter(known.network, one.ask, one.among), labels=one.labels(), words=one.meant)
 
 
 def _reversed(network: Any) -> nn.Module:
@@ -161,16 +175,10 @@ def recognised(network: Any) -> Known | None:
     if not isinstance(network, transformers.PreTrainedModel):
         return None
     task = task_of(transformers, type(network))
-    known = Known(network, own_size(network.config), channels_of(network.config))
+    known = Known(network, own_size(network.config), channels_of(network.config), bare=network)
     if task == "likeness":
-        ask: Ask = Texts(network, None).image
-        known = replace(known, network=Adapter(network, ask), output="embedding")
-    elif task == "writing":
-        raise ModelError(
-            f"{type(network).__name__} reads a text beside the image: save_pretrained it with its processor to a "
-            "folder, then sl.load('hf/./folder', prompt='...')."
-        )
-    else:
+        known = replace(known, network=Adapter(network, Texts(network, None).image), output="embedding")
+    elif task in ASKED:
         known = _answering(known, task)
     return _with_family(transformers, known, network.config)
 

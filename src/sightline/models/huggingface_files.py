@@ -37,7 +37,7 @@ def _local(path: Path, name: str) -> Path:
         raise ModelError(f"no folder {name!r}; {near(path.name, beside)}")
     if not (path / "config.json").is_file():
         raise ModelError(
-            f"the folder {name!r} holds no config.json; give one that save_pretrained wrote, or a clone of a repository."
+            f"the folder {name!r} holds no config.json; give one that save_pretrained wrote, or a repository's clone."
         )
     return path
 
@@ -65,10 +65,10 @@ def _unreachable(name: str, hub: Any, error: Exception) -> ModelError:
         return ModelError(f"{name!r} is gated: accept its terms on huggingface.co and log in, `hf auth login`.")
     if isinstance(error, kinds.RepositoryNotFoundError):
         return ModelError(f"Hugging Face has no model {name!r}, or it is private; at hand: {near(name, stored)}")
-    said = str(error).strip().splitlines()
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ModelError(
-        f"{name!r} is not at hand and huggingface.co could not be reached ({said[0] if said else type(error).__name__})"
-        f"; at hand: {near(name, stored)} A folder works without a network too: 'hf/./folder'. {OFFLINE}"
+        f"{name!r} is not at hand and huggingface.co could not be reached ({said}); at hand: {near(name, stored)} "
+        f"A folder works without a network too: 'hf/./folder'. {OFFLINE}"
     )
 
 

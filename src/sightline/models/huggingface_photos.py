@@ -18,11 +18,11 @@ from torch import Tensor
 
 from sightline.core.errors import ModelError
 from sightline.core.heats import Warning
+from sightline.models.huggingface_files import read_json
 from sightline.photos.decode import Photo
 from sightline.photos.geometry import Geometry
 
 _TOLERATED = 3 / 255  # of an 8-bit resize on another backend, the largest difference seen was 2 grey levels
-_NAMES = ("preprocessor_config.json", "processor_config.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Preprocessing:
     flipped: bool = False
     warnings: tuple[Warning, ...] = ()
 
-    def at(self, size: tuple[int, int]) -> Geometry:
+    def at(self, size: tuple[int, ...]) -> Geometry:
         """The same way to an input of another size."""
         return _scaled(self.geometry, size)
 
@@ -46,7 +46,7 @@ def processor_of(transformers: Any, folder: Path, config: Any, code: bool) -> tu
     Raises ModelError for one that cannot be made.
     """
     try:
-        if any((folder / name).is_file() for name in _NAMES) or _is_timm(config):
+        if _described(folder) or getattr(config, "model_type", "") == "timm_wrapper":
             return transformers.AutoImageProcessor.from_pretrained(folder, trust_remote_code=code), True
         return family_processor(transformers, config), False
     except Exception as error:  # whatever a damaged file makes of it
@@ -55,14 +55,17 @@ def processor_of(transformers: Any, folder: Path, config: Any, code: bool) -> tu
 
 def family_processor(transformers: Any, config: Any) -> Any:
     """The image processor of a network's family as it is by default; None where there is none."""
-    known = transformers.models.auto.image_processing_auto.IMAGE_PROCESSOR_MAPPING
-    found = known[type(config)] if type(config) in known else ()
+    found = transformers.models.auto.image_processing_auto.IMAGE_PROCESSOR_MAPPING.get(type(config), None) or ()
     kinds = [kind for kind in (found.values() if isinstance(found, dict) else found) if kind is not None]
     return kinds[-1]() if kinds else None
 
 
-def _is_timm(config: Any) -> bool:
-    return getattr(config, "model_type", "") == "timm_wrapper"
+def _described(folder: Path) -> bool:
+    """Whether a repository says how photos were prepared."""
+    together = folder / "processor_config.json"
+    return (folder / "preprocessor_config.json").is_file() or (
+        together.is_file() and "image_processor" in read_json(together)
+    )
 
 
 def measured(processor: Any, side: int | None) -> Preprocessing:
@@ -120,8 +123,8 @@ def _asked(processor: Any, photo: Photo) -> Tensor:
     pixels = torch.as_tensor(pixels).float()
     if pixels.ndim != 4 or len(pixels) != 1 or pixels.shape[1] not in (1, 3):
         raise ModelError(
-            f"{type(processor).__name__} cuts a photo into parts {tuple(pixels.shape)}; networks that take one picture "
-            "(1, 3, height, width) can be explained."
+            f"{type(processor).__name__} cuts a photo into parts {tuple(pixels.shape)}; networks that take one "
+            "picture (1, 3, height, width) can be explained."
         )
     return pixels[0]
 
@@ -137,7 +140,7 @@ def _colours(processor: Any) -> tuple[tuple[float, ...], tuple[float, ...], bool
     expected = black + (white - black) * torch.tensor([0, 0.4, 0.8])[: len(black)]
     flipped = len(black) == 3 and not torch.allclose(mixed, expected, atol=0.02 * float((white - black).max()))
     std = 1 / (white - black)
-    mean, std = -black * std, std
+    mean = -black * std
     if flipped:
         mean, std = mean.flip(0), std.flip(0)
     return tuple(max(0.0, value) for value in _rounded(mean)), _rounded(std), flipped
@@ -188,7 +191,7 @@ def _filter(processor: Any) -> Any:
     return name.removesuffix("-exact")
 
 
-def _scaled(geometry: Geometry, size: tuple[int, int]) -> Geometry:
+def _scaled(geometry: Geometry, size: tuple[int, ...]) -> Geometry:
     short = geometry.short
     if isinstance(short, tuple):
         short = tuple(round(side * new / old) for side, new, old in zip(short, size, geometry.size, strict=True))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sightline.core.errors import ModelError, near
 
-_TASKS = {
+TASKS = {
     "classification": ("IMAGE_CLASSIFICATION",),
     "segmentation": ("SEMANTIC_SEGMENTATION",),
     "detection": ("OBJECT_DETECTION",),
@@ -24,15 +24,15 @@ Ask = Callable[[Any, Tensor], Any]
 
 
 def kind_of(transformers: Any, config: Any) -> str:
-    """The name of the class that a configuration is of: the one that wrote it, or the first that can be made of it."""
+    """The name of a configuration's class: the one that wrote it, or the first that can be made of it."""
     named = [name for name in getattr(config, "architectures", None) or () if hasattr(transformers, name)]
     if named:
         return str(named[0])
-    for task in _TASKS:
+    for task in TASKS:
         for family, classes in _classes(transformers, task):
             if family == config.model_type:
                 return classes[0]
-    families = [family for task in _TASKS for family, _ in _classes(transformers, task)]
+    families = [family for task in TASKS for family, _ in _classes(transformers, task)]
     wrote = ", ".join(getattr(config, "architectures", None) or ()) or config.model_type
     raise ModelError(
         f"transformers {transformers.__version__} has no class {wrote!r} that looks at images; "
@@ -41,23 +41,20 @@ def kind_of(transformers: Any, config: Any) -> str:
 
 
 def task_of(transformers: Any, kind: Any) -> str:
-    """What a class does: a key of the tasks, or "embedding". Raises ModelError for one that takes no images alone."""
-    for task in _TASKS:
-        if any(kind.__name__ in classes for _, classes in _classes(transformers, task)):
+    """What a class does, or one that it is derived from: a key of the tasks, "embedding", or "" for anything else."""
+    names = {one.__name__ for one in kind.__mro__}
+    for task in TASKS:
+        if any(names & set(classes) for _, classes in _classes(transformers, task)):
             return task
     asked = inspect.signature(kind.forward).parameters
-    if "pixel_values" not in asked or "input_ids" in asked:
-        raise ModelError(
-            f"{kind.__name__} is no network that looks at images in a way that is known here; possible: "
-            f"{', '.join(_TASKS)}, and embeddings of images."
-        )
-    return "embedding"
+    base = kind.__name__.endswith(("Model", "ModelWithProjection"))
+    return "embedding" if base and "pixel_values" in asked and "input_ids" not in asked else ""
 
 
 def _classes(transformers: Any, task: str) -> list[tuple[str, tuple[str, ...]]]:
     """(family, names of its classes) that do a task."""
     known = transformers.models.auto.modeling_auto
-    lists = [getattr(known, f"MODEL_FOR_{name}_MAPPING_NAMES", {}) for name in _TASKS[task]]
+    lists = [getattr(known, f"MODEL_FOR_{name}_MAPPING_NAMES", {}) for name in TASKS[task]]
     return [(family, (names,) if isinstance(names, str) else names) for one in lists for family, names in one.items()]
 
 
@@ -95,7 +92,7 @@ def taken(function: Any, *names: str) -> bool:
     return all(name in asked for name in names)
 
 
-def sized(forward: Any, config: Any, size: tuple[int, int]) -> dict[str, Any]:
+def sized(forward: Any, config: Any, size: tuple[int, ...]) -> dict[str, Any]:
     """The arguments that let a transformer take images of another size than it was made for."""
     other = own_size(config) not in (None, size)
     return {"interpolate_pos_encoding": True} if other and taken(forward, "interpolate_pos_encoding") else {}

@@ -21,7 +21,7 @@ from sightline.models.weights import read_state, unpickled
 
 @contextmanager
 def quiet() -> Iterator[Any]:
-    """transformers, which shows no bars, logs errors only and draws from seed 0 inside the block; as before after it."""
+    """transformers, which inside the block shows no bars, logs errors only, and draws from seed 0."""
     transformers = needed("transformers", "hf")
     log = transformers.utils.logging
     hub = needed("huggingface_hub", "hf").utils

@@ -16,6 +16,7 @@ from sightline.core.heats import Seen
 from sightline.core.targets import Class, Target
 from sightline.core.words import Said, Text, Token, index_of
 from sightline.models.huggingface_tasks import Ask, sized, taken
+from sightline.network.adapters import Among
 
 _FIXED = ("siglip", "siglip2")  # trained on texts filled up to their full length
 
@@ -133,6 +134,7 @@ class Writer:
     tokenizer: Any
     text: str
     beside: dict[str, Tensor]
+    among: Among | None = None
 
     def ask(self, network: Any, images: Tensor) -> Tensor:
         """(N, vocabulary) logits of the next token."""
@@ -169,14 +171,24 @@ class Writer:
         return int(after[end])
 
 
-def writer(network: Any, processor: Any, prompt: str | None, size: tuple[int, int]) -> Writer:
+def writer(network: Any, processor: Any, prompt: str | None, size: tuple[int, ...]) -> Writer:
     """`network` as it goes on with `prompt`, beside an image of `size`. Raises ModelError where it needs a prompt."""
     if prompt is not None and not isinstance(prompt, str):
         raise ModelError(f"prompt={prompt!r}; give a text.")
     family = network.config.model_type
     make = {"blip": _caption, "vision-encoder-decoder": _decoded, "git": _caption}.get(family, _inline)
     text, beside = make(network, processor, prompt, size)
-    return Writer(network, getattr(processor, "tokenizer", processor), text, beside)
+    among = _among(network.config, beside["input_ids"][0]) if make is _inline else None
+    return Writer(network, getattr(processor, "tokenizer", processor), text, beside, among)
+
+
+def _among(config: Any, ids: Tensor) -> Among:
+    """Where the image's tokens are; none of them where words stand between them."""
+    mark = getattr(config, "image_token_id", None)
+    mark = getattr(config, "image_token_index", None) if mark is None else mark
+    places = [place for place, one in enumerate(ids.tolist()) if one == mark]
+    whole = bool(places) and places[-1] - places[0] + 1 == len(places)
+    return Among(len(ids), places[0], len(places)) if whole else Among(len(ids), 0, 0)
 
 
 def _caption(network: Any, processor: Any, prompt: str | None, _size: Any) -> tuple[str, dict[str, Tensor]]:
@@ -202,7 +214,7 @@ def _ids(name: str, ids: list[int]) -> dict[str, Tensor]:
 
 
 def _inline(
-    _network: Any, processor: Any, prompt: str | None, size: tuple[int, int]
+    _network: Any, processor: Any, prompt: str | None, size: tuple[int, ...]
 ) -> tuple[str, dict[str, Tensor]]:
     """The image stands among the words: the processor puts its tokens there."""
     if prompt is None:
