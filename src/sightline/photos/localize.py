@@ -49,7 +49,7 @@ def localize(
     by = by or ("grabcut" if heat.ndim == 2 else "threshold")
     quantile = _checked(by, foreground, background)
     if by == "grabcut" and heat.ndim > 2:
-        raise OptionError("by='grabcut' cuts along the colours of a photo; the regions of a volume are by='threshold'.")
+        raise OptionError("by='grabcut' cuts along the colours of a photo; a volume's regions are by='threshold'.")
     if pixels.shape[:-1] != heat.shape or (heat.ndim == 2 and pixels.shape[2] != 3):
         raise PhotoError(f"a photo (h, w, 3) and its heat (h, w) are needed; got {pixels.shape} and {heat.shape}.")
     if not stands_out(heat):
@@ -110,7 +110,7 @@ def largest(mask: Bools) -> Bools:
     if mask.ndim > 2:
         from skimage.measure import label
 
-        labels = label(mask, connectivity=mask.ndim)
+        labels: NDArray[Any] = label(mask, connectivity=mask.ndim)  # type: ignore[no-untyped-call]
         sizes = np.bincount(labels.ravel())[1:]
         return np.asarray(labels == 1 + sizes.argmax()) if len(sizes) else mask
     count, parts, facts, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)

@@ -68,9 +68,12 @@ class Volume:
         """One slice or frame, to look at."""
         return Photo(self.pixels[index], self.name)
 
-    def caption(self, index: int) -> str:
-        """Which slice it is, counted from 1, or the second of a frame: "slice 12 of 40", "0.4 s"."""
-        return f"slice {index + 1} of {self.size[0]}" if self.times is None else f"{self.times[index]:.2f} s"
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """Which slice each is, counted from 1, or the second of each frame: "slice 12 of 40", "0.40 s"."""
+        if self.times is not None:
+            return tuple(f"{time:.2f} s" for time in self.times)
+        return tuple(f"slice {i} of {self.size[0]}" for i in range(1, self.size[0] + 1))
 
 
 def open_volume(

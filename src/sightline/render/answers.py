@@ -22,7 +22,7 @@ def draw_answers(axis: Any, panel: Panel, wide: float, high: float) -> None:
         return
     height, width = panel.photo.shape[:2]
     wide, high = min(wide, high * width / height), min(high, wide * height / width)
-    lines = [_line(one, one.index in panel.marked) for one in panel.predictions]
+    lines = [answer(one, one.index in panel.marked) for one in panel.predictions]
     if panel.marked and not any(one.index in panel.marked for one in panel.predictions):
         lines.append(f"▸ not among them: {cut(panel.label, 20)}")
     lines = lines[: max(1, int(high / _LINE) - 1)]
@@ -53,7 +53,8 @@ def _quietest(panel: Panel, high_share: float, wide_share: float) -> tuple[bool,
     return min(mass, key=lambda corner: float(mass[corner]))
 
 
-def _line(one: Prediction, marked: bool) -> str:
+def answer(one: Prediction, marked: bool) -> str:
+    """An answer in a line of letters of one width."""
     name = cut(one.label, 20)
     number = f"{one.probability:6.1%}" if one.probability is not None else f"{one.score:8.3g}"
     return f"{'▸' if marked else ' '} {number} {name}"

@@ -69,6 +69,8 @@ def _region(axis: Any, panel: Panel) -> None:
         style: dict[str, Any] = {"facecolor": "#ffffffd9", "edgecolor": "none"}
         axis.text(0.5, 0.5, "no region stands out", transform=axis.transAxes, ha="center", fontsize=9, bbox=style)
         return
+    if not panel.region.any():  # a slice that the region of its volume does not reach
+        return
     draw_outline(axis, panel.region)
     x0, y0, x1, y1 = box_around(panel.region)
     box = Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, ec=OUTLINE, lw=1.3, ls=(0, (4, 3)))

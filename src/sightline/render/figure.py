@@ -19,6 +19,7 @@ from sightline.render.cells import draw_bar, draw_heat, draw_photo
 from sightline.render.paint import blend
 from sightline.render.panel import Panel
 from sightline.render.sheet import LINE, Picture, Place, as_written, sheet, write_below
+from sightline.render.slices import figure_slices
 from sightline.render.styles import BESIDE, checked_style
 from sightline.render.words import Row, cut, doubts, footer, hints, row_label, title
 
@@ -37,7 +38,8 @@ def figure(panels: Row, *, alpha: float = 0.85, style: str = "pair") -> Picture:
 def figure_grid(rows: Sequence[Row], *, alpha: float = 0.85, style: str = "pair") -> Picture:
     """A row for each photo and target, a cell for each of its panels, rows of many wrapped; `style` is one of STYLES.
 
-    Neighbouring rows of one photo show it once, and are labelled with their targets. `alpha` in [0, 1]: how much
+    Neighbouring rows of one photo show it once, and are labelled with their targets. Volumes and clips are drawn as
+    slices, see `figure_slices`, and apart from photos. `alpha` in [0, 1]: how much
     the heat covers; for a cut-out, how far the rest is faded. Raises OptionError.
     """
     if not 0 <= alpha <= 1:
@@ -45,6 +47,8 @@ def figure_grid(rows: Sequence[Row], *, alpha: float = 0.85, style: str = "pair"
     if not rows or not all(rows):
         raise OptionError("there is nothing to draw: give at least one explanation.")
     most = _MOST // 2 if checked_style(style) == "signs" else _MOST
+    if any(panel.captions for row in rows for panel in row):
+        return figure_slices(rows, alpha, style)
     rows = [part for row in rows for part in _wrapped(row, most)]
     plan = _Plan(_blocks(rows), style)
     cells = [panel for row in rows for panel in row]

@@ -15,9 +15,10 @@ from sightline.core.heats import Prediction, Warning
 class Panel:
     """A photo (h, w, 3) uint8 and its heat (h, w) in raw `unit`s, NaN where unseen; `marked` classes stand out.
 
-    `smooth`: how far the heat was smoothed, sigma in pixels of the input. `region` (h, w), bool: what the map points
-    at, where that is to be outlined. `part`: which half of a signed map the heat is; `scale`: the raw value of the
-    colour bar's end where it is not this panel's own.
+    Of a volume or clip (d, h, w, 3) and (d, h, w), with the `captions` of its slices. `smooth`: how far the heat was
+    smoothed, sigma in pixels of the input. `region` (h, w), bool: what the map points at, where that is to be
+    outlined. `part`: which half of a signed map the heat is; `scale`: the raw value of the colour bar's end where it
+    is not this panel's own.
     """
 
     photo: NDArray[Any]
@@ -35,6 +36,7 @@ class Panel:
     region: NDArray[np.bool_] | None = None
     part: Literal["", "positive", "negative"] = ""
     scale: float | None = None
+    captions: tuple[str, ...] = ()
 
     @property
     def top(self) -> float:
@@ -57,6 +59,13 @@ class Panel:
     def clipped(self) -> bool:
         """Whether some values lie beyond the colour bar's end."""
         return bool(np.nanmax(np.abs(self.heat), initial=0.0) > self.top * 1.0001)
+
+    def slice(self, index: int) -> Panel:
+        """One slice of a volume, on the scale of all."""
+        region = None if self.region is None else self.region[index]
+        return replace(
+            self, photo=self.photo[index], heat=self.heat[index], region=region, scale=self.top, captions=()
+        )
 
     def halves(self) -> tuple[Panel, Panel]:
         """The positive and the negative part of the map, on one scale."""

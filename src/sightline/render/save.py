@@ -27,7 +27,9 @@ SUFFIXES = (*PICTURES, ".npz", ".html")
 
 def suffix_of(path: str | os.PathLike[str], possible: Sequence[str] = SUFFIXES) -> str:
     """The suffix that says what to write. Raises SaveError for one that means nothing here."""
-    suffix = Path(path).suffix.lower()
+    name = Path(path).name.lower()
+    double = next((one for one in possible if one.count(".") > 1 and name.endswith(one)), None)
+    suffix = double or Path(path).suffix.lower()
     if suffix not in possible:
         raise SaveError(f"cannot save as {suffix or 'a file without a suffix'!r}; possible: {', '.join(possible)}.")
     return suffix

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from sightline.attribution.cams import enlarge
@@ -21,12 +20,14 @@ from sightline.core.heats import Passes, Prediction, Warning, relative, speaks_a
 from sightline.core.targets import Target
 from sightline.photos.decode import Photo
 from sightline.photos.geometry import View
-from sightline.photos.localize import BACKGROUND, Bools, Box, By, box_around, localize, stands_out
+from sightline.photos.localize import BACKGROUND, Bools, By, extent, localize, stands_out
+from sightline.photos.volumes import Volume
 from sightline.render.panel import Panel
-from sightline.render.save import save_arrays, save_page, save_picture, suffix_of
+from sightline.render.save import SUFFIXES, save_arrays, save_page, save_picture, suffix_of
 from sightline.render.styles import STEADIED, checked_style
 from sightline.verbs.grids import grid, save_grid
 from sightline.verbs.record import record
+from sightline.verbs.volumes import VOLUMES, save_volume, to_look_at
 from sightline.verbs.words import describe, indices
 
 if TYPE_CHECKING:
@@ -35,18 +36,18 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "Explanation", "grid"]
 
 Floats = NDArray[np.float32]
-_SHOWN = 1000  # pixels of a picture's longer side
 _STEADIED = 0.03  # of the input's shorter side: how far regions, lines and cut-outs smooth a map that speckles
 _STEADY = "steadiness: 1 where the output does not depend on the input"
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Where the model looked in one photo, for one target, by one method.
+    """Where the model looked in one photo, volume or clip, for one target, by one method.
 
-    `values` (C or 1, h, w) are raw and signed, on the network's input grid, or on that of a layer that was asked
-    about (`wrt`); `error` their standard error and `gap` the completeness gap, None where they have no meaning;
-    `score` names what was differentiated; `unit` what a value means, None for what the method's always mean.
+    For volumes and clips, (h, w) below is (d, h, w). `values` (C or 1, h, w) are raw and signed, on the network's
+    input grid, or on that of a layer that was asked about (`wrt`); `error` their standard error and `gap` the
+    completeness gap, None where they have no meaning; `score` names what was differentiated; `unit` what a value
+    means, None for what the method's always mean.
     """
 
     values: Tensor
@@ -64,7 +65,7 @@ class Explanation:
     model: str
     recipe: dict[str, Any]
     labels: tuple[str, ...] | None
-    photo: Photo
+    photo: Photo | Volume
     view: View
     unit: str | None = None
 
@@ -114,7 +115,7 @@ class Explanation:
 
     def mask(
         self,
-        by: By = "grabcut",
+        by: By | None = None,
         *,
         foreground: float | None = None,
         background: float = BACKGROUND,
@@ -122,29 +123,36 @@ class Explanation:
     ) -> Bools:
         """The one region that the heat points at, (h, w) on the upright photo (arXiv:1312.6034 section 3.2).
 
-        `by`: "grabcut" cuts along the photo's colours, from the heat's pixels above its `foreground` quantile (None:
-        0.95) and those up to its `background` quantile; "threshold" takes those above `foreground` (None: 0.90). Of
-        what was found, the largest connected part. Quantiles are over what the network saw; the rest is never in it.
-        `smooth`: Gaussian sigma in pixels of the network's input; None: 3 % of its shorter side. The same
-        explanation has the same mask. Raises OptionError, and SightlineError where no region stands out: a map
-        that is blank, or the same everywhere.
+        `by`: "grabcut", for photos, cuts along the photo's colours, from the heat's pixels above its `foreground`
+        quantile (None: 0.95) and those up to its `background` quantile; "threshold" takes those above `foreground`
+        (None: 0.90). Of what was found, the largest connected part. Quantiles are over what the network saw; the
+        rest is never in it. `smooth`: Gaussian sigma in pixels of the network's input; None: 3 % of its shorter
+        side. The same explanation has the same mask. `by` None: "grabcut"; "threshold" for a volume. Raises
+        OptionError, and SightlineError where no region stands out: a map that is blank, or the same everywhere.
         """
-        pixels = np.asarray(self.photo.image())
-        return localize(pixels, self._steady(smooth), by, foreground=foreground, background=background)
+        heat = self._steady(smooth)
+        return localize(self._picture(), heat, by, foreground=foreground, background=background)
+
+    def _picture(self) -> NDArray[Any]:
+        """The photo as RGB; a volume's voxels."""
+        return self.photo.pixels if isinstance(self.photo, Volume) else np.asarray(self.photo.image())
 
     def box(
         self,
-        by: By = "grabcut",
+        by: By | None = None,
         *,
         foreground: float | None = None,
         background: float = BACKGROUND,
         smooth: float | None = None,
-    ) -> Box:
-        """The box around `mask` with the same options: (x0, y0, x1, y1) in pixels of the upright photo, half open."""
-        return box_around(self.mask(by, foreground=foreground, background=background, smooth=smooth))
+    ) -> tuple[int, ...]:
+        """The box around `mask` with the same options: (x0, y0, x1, y1) in pixels of the upright photo, half open.
+
+        Of a volume (x0, y0, z0, x1, y1, z1).
+        """
+        return extent(self.mask(by, foreground=foreground, background=background, smooth=smooth))
 
     def _sigma(self, smooth: float | None) -> float:
-        return _STEADIED * min(self.view.input_size) if smooth is None else smooth
+        return _STEADIED * min(self.view.input_size[-2:]) if smooth is None else smooth
 
     def _steady(self, smooth: float | None) -> Floats:
         """The heat that regions are found in, (h, w) on the photo."""
@@ -158,7 +166,7 @@ class Explanation:
         if not smooth:
             return plane
         number("smooth", smooth)
-        return gaussian(plane.cpu().double(), [smooth, smooth]).float()
+        return gaussian(plane.cpu().double(), [smooth] * plane.ndim).float()
 
     def panel(self, smooth: float | None = None, signed: bool | None = None, style: str = "pair") -> Panel:
         """What a picture shows. `smooth`: sigma in input pixels; `signed` None: only where all are negative."""
@@ -167,11 +175,10 @@ class Explanation:
             smooth = self._sigma(smooth)
         negative = known.evidence and speaks_against(self._plane())
         signs = style == "signs" or (negative if signed is None else signed)
-        photo = self.photo.image()
-        photo.thumbnail((_SHOWN, _SHOWN))  # a figure is smaller than a camera's photo
-        shown = replace(self.view, photo_size=(photo.height, photo.width))
+        photo = to_look_at(self.photo)
+        shown = replace(self.view, photo_size=photo.shape[:-1])
         return Panel(
-            photo=np.asarray(photo),
+            photo=photo,
             heat=shown.to_photo(self._lit(signs, smooth).numpy()),
             signed=signs,
             name=self.photo.name or "photo",
@@ -183,20 +190,22 @@ class Explanation:
             warnings=self.warnings,
             footer=self._footer(),
             smooth=smooth or 0.0,
-            region=self._region(smooth, photo.size) if style == "mask" else None,
+            region=self._region(smooth, photo.shape[:-1]) if style == "mask" else None,
+            captions=self.photo.captions if isinstance(self.photo, Volume) else (),
         )
 
     def _unit(self) -> str:
         """What a value of the map means."""
         return (self.unit or method(self.method).unit) if self.target.additive else _STEADY
 
-    def _region(self, smooth: float | None, size: tuple[int, int]) -> Bools | None:
-        """The mask at a picture's size (width, height); None where no region stands out."""
+    def _region(self, smooth: float | None, size: tuple[int, ...]) -> Bools | None:
+        """The mask at a picture's size (h, w); None where no region stands out."""
         heat = self._steady(smooth)
         if not stands_out(heat):
             return None
-        mask = localize(np.asarray(self.photo.image()), heat)
-        return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+        mask = localize(self._picture(), heat)
+        sides = zip(size, mask.shape, strict=True)
+        return mask[np.ix_(*(((np.arange(new) + 0.5) * old / new).astype(int) for new, old in sides))]
 
     def _footer(self) -> str:
         forward, backward = self.passes
@@ -233,10 +242,14 @@ class Explanation:
     def save(self, path: str | PathLike[str], smooth: float | None = None, *, style: str = "pair") -> None:
         """Write a picture (.png, .jpg, .svg), raw values with provenance (.npz), or a page (.html). Raises SaveError.
 
-        The file is complete or not there. `style`: of its pictures.
+        Of a volume or clip also all slices or frames as a film (.gif), and the map on the grid of the NIfTI file that
+        it came from (.nii, .nii.gz), NaN where the network saw nothing. The file is complete or not there. `style`:
+        of its pictures.
         """
-        suffix = suffix_of(path)
-        if suffix == ".npz":
+        suffix = suffix_of(path, (*SUFFIXES, *VOLUMES) if isinstance(self.photo, Volume) else SUFFIXES)
+        if suffix in VOLUMES:
+            save_volume(path, self, suffix, smooth)
+        elif suffix == ".npz":
             save_arrays(path, self.arrays(), self.provenance)
         elif suffix == ".html":
             save_page(path, [self.panel(smooth, style=style)], self.provenance, style)

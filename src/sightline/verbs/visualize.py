@@ -81,7 +81,8 @@ def visualize(
     if watch is not None and not callable(watch):
         raise OptionError(f"watch={watch!r}; give a function that is called with each Step, or None.")
     goals = goals_of(target, model)
-    ask = _Ask(model, goals, way_of(preset, options), preset, (model.channels, *_size(size, model)), seed, count)
+    high, wide = _size(size, model)
+    ask = _Ask(model, goals, way_of(preset, options), preset, (model.channels, high, wide), seed, count)
     recipe = ask.recipe  # before the network is borrowed: its buffers may change while it is
     before = None if resume is None else saved_in(resume, recipe)
     black = model.normalize(torch.zeros(model.channels, *model.input_size))[None].to(model.device)
