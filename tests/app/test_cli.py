@@ -164,8 +164,35 @@ def test_methods_and_models_are_listed(photos, capsys):
     assert "integrated-gradients" in out
     assert "tolerance=0.01" in out
     _, out, _ = run(capsys, "models", "--json")
-    assert {"model": "demo", "at_hand": True} in json.loads(out)
-    assert any(row["model"] == "torchvision/resnet50" for row in json.loads(out))
+    listed = {row["model"]: row for row in json.loads(out)}
+    assert listed["demo"] == {"model": "demo", "about": listed["demo"]["about"], "to_install": ""}
+    assert listed.keys() >= {"torchvision/NAME", "timm/NAME", "keras/NAME", "FILE.keras", "package.module:factory"}
+    _, out, _ = run(capsys, "models")
+    assert "FILE.h5" in out
+    assert "sightline models timm" in out
+
+
+@pytest.mark.parametrize(
+    ("source", "name"), [("torchvision", "resnet50"), ("timm", "vit_small_patch16_224"), ("keras", "MobileNetV2")]
+)
+def test_the_names_within_a_source_are_listed(source, name, capsys):
+    _, out, _ = run(capsys, "models", source)
+    assert f"{source}/{name}" in out.split()
+    _, out, _ = run(capsys, "models", source, "--json")
+    assert f"{source}/{name}" in [row["model"] for row in json.loads(out)]
+
+
+def test_every_source_says_what_it_is():
+    from sightline.models.listing import ABOUT
+    from sightline.models.sources import FILES, NAMED
+
+    assert {*NAMED, *FILES} <= ABOUT.keys()
+
+
+def test_a_source_without_a_list_is_named_with_near_misses(capsys):
+    status, _, err = run(capsys, "models", "torchvison")
+    assert status == 2
+    assert "did you mean 'torchvision'?" in err
 
 
 def test_two_photos_of_one_name_do_not_overwrite_each_other(photos, capsys):

@@ -215,7 +215,9 @@ def _methods(verbs: Verbs) -> None:
 
 
 def _models(verbs: Verbs) -> None:
-    _add_json(_command(verbs, "models", commands.models, "list the models that can be named, and which are at hand"))
+    command = _command(verbs, "models", commands.models, "list where models come from, or the names within a source")
+    command.add_argument("source", nargs="?", metavar="SOURCE", help="torchvision, timm or keras: list its names")
+    _add_json(command)
 
 
 def _add_photos(command: argparse.ArgumentParser) -> None:
@@ -227,15 +229,16 @@ def _add_model(command: argparse.ArgumentParser) -> None:
         "--model",
         default="torchvision/resnet50",
         metavar="M",
-        help="demo, torchvision/NAME, or package.module:factory for your own; default: %(default)s",
+        help="a name or a file that `sightline models` lists: demo, torchvision/NAME, timm/NAME, hf/ID, keras/NAME, "
+        "model.keras, model.onnx, package.module:factory, ...; default: %(default)s",
     )
     command.add_argument(
         "--model-option",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="how to load it: weights=FILE (or none, for random ones); for your own network also input_size=, mean=, "
-        "std=, labels=FILE, resize=, layer=, output=",
+        help="how to load it: weights=FILE (or none, for random ones); for files and your own network also "
+        "input_size=, mean=, std=, labels=FILE, resize=, layer=, output=",
     )
     command.add_argument(
         "--option",

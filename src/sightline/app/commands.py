@@ -133,20 +133,26 @@ def methods(given: argparse.Namespace) -> int:
 
 
 def models(given: argparse.Namespace) -> int:
-    """What --model can name."""
-    from sightline.models.vision import at_hand, names
+    """What --model can name: the sources, or the names within one."""
+    from sightline.models import listing
+    from sightline.models.vision import at_hand
 
-    listed = {name: at_hand(name) for name in names()}
-    if given.json:
-        rows = [{"model": "demo", "at_hand": True}]
-        show.print_json(rows + [{"model": f"torchvision/{name}", "at_hand": here} for name, here in listed.items()])
+    if given.source is None:
+        rows = listing.sources()
+        if given.json:
+            show.print_json([dict(zip(("model", "about", "to_install"), row, strict=True)) for row in rows])
+            return 0
+        show.print_table(("--model", "what it is", "to install"), rows)
+        print(f"\nnames: {', '.join(f'sightline models {source}' for source in listing.LISTS)}")
         return 0
-    print(f"{show.bold('demo')}   the embedded model: drawn scenes, no download\n")
-    print(
-        f"{show.bold('package.module:factory')}   your own: a function that returns a network, or a sightline Model\n"
-    )
-    print(f"{show.bold('torchvision/NAME')}   * weights at hand; the others are fetched when first used")
-    print("\n".join(show.columns([f"{'*' if here else ' '} {name}" for name, here in listed.items()])))
+    names = listing.names(given.source)
+    here = {name for name in names if given.source == "torchvision" and at_hand(name)}
+    if given.json:
+        show.print_json([{"model": f"{given.source}/{name}", "weights_at_hand": name in here} for name in names])
+        return 0
+    if here:
+        print("* weights at hand; the others are fetched when first used")
+    print("\n".join(show.columns([f"{'*' if name in here else ' '} {given.source}/{name}" for name in names])))
     return 0
 
 
