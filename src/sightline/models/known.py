@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -18,9 +18,13 @@ from sightline.network.adapters import as_network, channels_last
 from sightline.photos.geometry import Geometry
 
 _RECOGNISERS: tuple[tuple[str, str], ...] = (
+    ("torchvision", "detections:torchvision_detector"),
+    ("timm", "pytorch_image_models:known_timm"),
     ("keras", "keras_live:known_keras"),
     ("_sightline_keras", "keras_live:known_keras"),
     ("transformers", "huggingface:recognised"),
+    ("onnx", "onnx_network:known_onnx"),
+    ("onnxruntime", "onnx_network:known_session"),
     ("jax", "bridges:compiled_by_jax"),
     ("tensorflow", "bridges:compiled_by_tensorflow"),
 )
@@ -37,7 +41,8 @@ class Known:
     `input_size` is (h, w); `mean` and `std` are of pixels in [0, 1], one for each channel. `geometry`: its own way to
     bring a photo to an input of a size; `layer`: what layer methods read; `output`: what its answers are; `warnings`:
     what a reader has to know of how photos become its input, where nobody says otherwise; `bare`: the
-    network itself, for who asks it by the names of its inputs.
+    network itself, for who asks it by the names of its inputs; `layout`: what it takes images for; `batch_size`: how
+    many it takes at once, where it takes no other number.
     """
 
     network: nn.Module
@@ -52,6 +57,8 @@ class Known:
     output: str = "auto"
     warnings: tuple[Warning, ...] = ()
     bare: nn.Module | None = None
+    layout: str | None = None
+    batch_size: int | None = None
 
 
 def known(network: Any, backend: str = "auto", layout: str | None = None) -> Known:
@@ -67,8 +74,14 @@ def known(network: Any, backend: str = "auto", layout: str | None = None) -> Kno
     for library, where in _RECOGNISERS:
         found = part_of(where)(network) if library in sys.modules else None
         if found is not None:
-            return found  # type: ignore[no-any-return]
+            return _laid_out(found, layout)
     return Known(channels_last(as_network(network)) if layout == "NHWC" else as_network(network))
+
+
+def _laid_out(found: Known, layout: str | None) -> Known:
+    """Who says that a network takes channels last is believed where it said otherwise."""
+    otherwise = layout == "NHWC" and found.layout == "NCHW"
+    return replace(found, network=channels_last(found.network)) if otherwise else found
 
 
 def part_of(where: str) -> Callable[..., Any]:

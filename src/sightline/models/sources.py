@@ -23,6 +23,7 @@ from sightline.models.wrapping import wrap
 NAMED: dict[str, tuple[str, str]] = {
     "demo": ("demo", "embedded:load_demo"),
     "hf": ("hf/ID or hf/./folder", "huggingface:load_huggingface"),
+    "timm": ("timm/NAME", "pytorch_image_models:load_timm"),
     "torchvision": ("torchvision/NAME", "vision:load_torchvision"),
     "keras": ("keras/NAME", "keras_applications:load_application"),
 }
@@ -31,6 +32,7 @@ FILES: dict[str, str] = {
     ".h5": "keras_files:load_keras_file",
     ".hdf5": "keras_files:load_keras_file",
     ".keras": "keras_files:load_keras_file",
+    ".onnx": "onnx_files:load_onnx",
 }
 """A file's ending -> room:function that loads it."""
 FACTORY = "package.module:factory"

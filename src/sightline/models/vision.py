@@ -13,6 +13,7 @@ from sightline.core.errors import ModelError, near
 from sightline.models.model import Model
 from sightline.models.request import OFFLINE, Request
 from sightline.models.weights import load_weights
+from sightline.models.wrapping import wrap
 from sightline.photos.geometry import Geometry
 
 _SCALED_INPUT = (
@@ -22,23 +23,27 @@ _SCALED_INPUT = (
 
 
 def load_torchvision(request: Request) -> Model:
-    """A torchvision classification or segmentation network by name. Raises ModelError."""
+    """A torchvision network that classifies, segments or detects, by name. Raises ModelError."""
     from torchvision import models
 
     name, weights = request.name, request.weights
     request.no_options(f"torchvision/{name}")
     if name not in names():
-        raise ModelError(f"torchvision has no model {name!r} that classifies or segments; {near(name, names())}")
+        raise ModelError(
+            f"torchvision has no model {name!r} that classifies, segments or detects; {near(name, names())}"
+        )
     entries = models.get_model_weights(name)
     path = Path(weights) if isinstance(weights, str | os.PathLike) and Path(weights).suffix else None
     entry = entries.DEFAULT if weights == "default" or path or weights is None else _entry(entries, weights, name)
-    geometry, mean, std = _preprocessing(entry)
     network = _build(name, entry)
     if path:
         load_weights(network, path, request.allow_code_execution)
     elif weights is not None:
         network.load_state_dict(_fetched(entry, name))
     labels = tuple(entry.meta["categories"])
+    if "detection" in type(entry).__module__:
+        return wrap(network.eval(), labels=labels, batch_size=1)  # a pass of one photo is work enough
+    geometry, mean, std = _preprocessing(entry)
     return Model(network.eval(), geometry, 3, mean, std, labels)
 
 
@@ -49,6 +54,8 @@ def _build(name: str, entry: Any) -> nn.Module:
     options: dict[str, Any] = {}
     if name in _SCALED_INPUT:
         options = {"transform_input": True, "init_weights": False}
+    elif "detection" in type(entry).__module__:
+        options = {"weights_backbone": None}
     elif "segmentation" in type(entry).__module__:
         options = {"weights_backbone": None} | ({} if name.startswith("lraspp") else {"aux_loss": True})
     with torch.random.fork_rng(devices=[]):
@@ -90,10 +97,10 @@ def _fetched(entry: Any, name: str) -> dict[str, Any]:
 
 
 def names() -> list[str]:
-    """The torchvision networks that can be loaded: those that classify or segment."""
+    """The torchvision networks that can be loaded: those that classify, segment or detect."""
     from torchvision import models
 
-    kinds = (models, models.segmentation)
+    kinds = (models, models.segmentation, models.detection)
     return sorted(name for kind in kinds for name in models.list_models(module=kind))
 
 

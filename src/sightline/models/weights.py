@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,26 @@ from sightline.core.errors import ModelError
 from sightline.models.archives import checked_zip
 from sightline.models.request import code_refused
 
+_WRAPPERS = ("_orig_mod.", "module.", "_orig_mod.")
+"""What torch.compile and data parallelism put before a tensor's name, in either order."""
+_INSIDE = ("state_dict_ema", "model_ema", "state_dict", "model")
+"""Where a checkpoint of a training keeps the weights: averaged ones first."""
+
 
 def load_weights(network: nn.Module, path: Path, allow_code_execution: bool = False) -> None:
     """Fill `network` from a .safetensors file, or a .pt or .pth file of tensors only. Raises ModelError.
 
     The network is untouched unless every tensor fits.
     """
-    state = read_state(path, allow_code_execution)
+    fill(network, read_state(path, allow_code_execution), path.name)
+
+
+def fill(network: nn.Module, state: dict[str, Tensor], name: str) -> None:
+    """Fill `network` with the tensors of a file of that name. Raises ModelError; it is untouched unless all fit."""
     own = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    for wrapper in _WRAPPERS:
+        if not any(key.startswith(wrapper) for key in own):
+            state = {key.removeprefix(wrapper): tensor for key, tensor in state.items()}
     given = {name: tuple(tensor.shape) for name, tensor in state.items()}
     missing, extra = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
     odd = [f"{n} {given[n]} instead of {own[n]}" for n in own if n in given and given[n] != own[n]]
@@ -32,7 +45,7 @@ def load_weights(network: nn.Module, path: Path, allow_code_execution: bool = Fa
             (len(odd), "of another shape", odd),
         )
         said = "; ".join(f"{count} {what}, such as {names[0]}" for count, what, names in parts if count)
-        raise ModelError(f"{path.name} does not fit this network: {said}.")
+        raise ModelError(f"{name} does not fit this network: {said}.")
     network.load_state_dict(state)
 
 
@@ -55,7 +68,7 @@ def read_state(path: Path, allow_code_execution: bool = False) -> dict[str, Tens
     if path.suffix not in (".pt", ".pth"):
         raise ModelError(f"{path.name}: weights come as .safetensors, .pt or .pth.")
     state: Any = unpickled(path, allow_code_execution)
-    for key in ("state_dict", "model"):
+    for key in _INSIDE:
         state = state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
     if isinstance(state, nn.Module):
         state = state.state_dict()
@@ -72,7 +85,8 @@ def unpickled(path: Path, allow_code_execution: bool) -> Any:
     if zipfile.is_zipfile(path):
         checked_zip(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=not allow_code_execution)
+        with torch.serialization.safe_globals([Namespace]):  # a training's arguments: plain values beside its weights
+            return torch.load(path, map_location="cpu", weights_only=not allow_code_execution)
     except Exception as error:  # a damaged file makes the unpickler raise anything
         found = _code_in(path, str(error))
         if found and not allow_code_execution:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, get_args
 
@@ -44,7 +44,7 @@ class Geometry:
     * "pad": the whole photo is fitted in and centred; around it is `fill`, values in [0, 1], one or one per
       channel; () is mid-grey.
     A crop whose margins are half a pixel off goes to the even one, as torchvision's, or `half="down"`, as
-    transformers'.
+    transformers'. `box` (h, w) is what a crop's photo covers, or a padded one fits in, where that is not the input.
 
     Raises PhotoError for values out of range.
     """
@@ -55,6 +55,7 @@ class Geometry:
     interpolation: Interpolation = "bilinear"
     fill: tuple[float, ...] = ()
     half: Literal["even", "down"] = "even"
+    box: Size | None = None
 
     def __post_init__(self) -> None:
         if self.resize not in get_args(Resize):
@@ -93,7 +94,9 @@ class Geometry:
         if self.resize == "squash":
             return plane
         if self.resize == "pad":
-            return _fitted(photo, plane)
+            return _fitted(photo, plane) if self.box is None else _kept(photo, self.box, max)
+        if self.box is not None and self.resize == "crop":
+            return _kept(photo, self.box, min)
         if self.short is None:
             return _covering(photo, (round(8 / 7 * plane[0]), round(8 / 7 * plane[1])))
         if isinstance(self.short, int):
@@ -269,6 +272,12 @@ def _covering(photo: Size, box: Size) -> Size:
     if box[0] * photo[1] >= box[1] * photo[0]:  # the height binds; torchvision's arithmetic when box is square
         return box[0], int(box[0] * photo[1] / photo[0])
     return int(box[1] * photo[0] / photo[1]), box[1]
+
+
+def _kept(photo: Size, box: Size, which: Callable[..., float]) -> Size:
+    """The photo's size when one side is a box's and no proportion is lost: to the bit timm's ResizeKeepRatio."""
+    ratio = which(side / limit for side, limit in zip(photo, box, strict=True))
+    return tuple(max(1, round(side / ratio)) for side in photo)
 
 
 def _fitted(photo: Size, box: Size) -> Size:
