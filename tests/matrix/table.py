@@ -16,9 +16,7 @@ def read():
     found = {}
     for line in _TABLE.search(PAGE.read_text())[2].splitlines()[2:]:
         name, *marks = [cell.strip() for cell in line.strip("|").split("|")]
-        found[name.replace("`", "")] = {
-            family: meaning[mark] for family, mark in zip(FAMILIES, marks, strict=True)
-        }
+        found[name.replace("`", "")] = {family: meaning[mark] for family, mark in zip(FAMILIES, marks, strict=True)}
     return found
 
 
@@ -27,7 +25,8 @@ def write(found):
     known = read() | found
     head = ["| model | " + " | ".join(FAMILIES) + " |", "|---" * (len(FAMILIES) + 1) + "|"]
     rows = [
-        f"| `{name}` | " + " | ".join(SHOWN[cells[family]] for family in FAMILIES) + " |" for name, cells in known.items()
+        f"| `{name}` | " + " | ".join(SHOWN[cells[family]] for family in FAMILIES) + " |"
+        for name, cells in known.items()
     ]
     table = "\n".join(head + rows)
     PAGE.write_text(_TABLE.sub(lambda match: match[1] + table + match[3], PAGE.read_text()))

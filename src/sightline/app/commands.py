@@ -148,7 +148,10 @@ def models(given: argparse.Namespace) -> int:
     names = listing.names(given.source)
     here = {name for name in names if given.source == "torchvision" and at_hand(name)}
     if given.json:
-        show.print_json([{"model": f"{given.source}/{name}", "weights_at_hand": name in here} for name in names])
+        known = given.source == "torchvision"  # other libraries do not say which weights lie in their caches
+        show.print_json(
+            [{"model": f"{given.source}/{name}", "at_hand": name in here if known else None} for name in names]
+        )
         return 0
     if here:
         print("* weights at hand; the others are fetched when first used")
