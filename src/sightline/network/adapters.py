@@ -138,6 +138,35 @@ def by_name(
     return Adapter(network, ask)
 
 
+def in_parts(ask: Callable[[Mapping[str, Any]], Any], given: Mapping[str, Any], count: int | None) -> Any:
+    """What `ask` answers to tensors of N rows by name, `count` rows at a time; None is all of them at once."""
+    rows = max((len(value) for value in given.values() if isinstance(value, Tensor) and value.ndim), default=0)
+    if count is None or rows == count:
+        return ask(given)
+    parts = [
+        ask({name: _rows(value, start, count) for name, value in given.items()}) for start in range(0, rows, count)
+    ]
+    return _together(parts, rows)
+
+
+def _rows(value: Any, start: int, count: int) -> Any:
+    """Rows of a tensor; the last is repeated where there are too few."""
+    if not isinstance(value, Tensor) or not value.ndim:
+        return value
+    part = value[start : start + count]
+    return torch.cat([part, part[-1:].expand(count - len(part), *part.shape[1:])]) if len(part) < count else part
+
+
+def _together(parts: list[Any], rows: int) -> Any:
+    """The answers of all parts as one, of `rows` rows."""
+    first = parts[0]
+    if isinstance(first, Mapping):
+        return {name: _together([part[name] for part in parts], rows) for name in first}
+    if isinstance(first, tuple | list):
+        return tuple(_together(list(same), rows) for same in zip(*parts, strict=True))
+    return torch.cat(parts)[:rows] if isinstance(first, Tensor) and first.ndim else first
+
+
 def _repeated(value: Any, images: Tensor) -> Any:
     if not isinstance(value, Tensor):
         return value
