@@ -39,7 +39,7 @@ PUBLIC = {
     "Model", "ModelError", "NetworkError", "OptionError", "Photo", "PhotoError", "Prediction", "Probe", "Responses",
     "SaveError", "Shares", "SightlineError", "SightlineWarning", "Sweep", "TargetError", "Warning", "__version__",
     "attribute", "edits", "evidence", "explain", "filters", "grid", "load", "methods", "open_photo", "predict",
-    "probe", "regions", "responses", "sweep", "targets", "wrap",
+    "Volume", "open_volume", "probe", "regions", "responses", "sweep", "targets", "wrap",
 }  # fmt: skip
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from sightline.models.wrapping import wrap as wrap
     from sightline.photos.decode import Photo as Photo
     from sightline.photos.decode import open_photo as open_photo
+    from sightline.photos.volumes import Volume as Volume
+    from sightline.photos.volumes import open_volume as open_volume
     from sightline.probes.effects import Effect as Effect
     from sightline.probes.shares import Shares as Shares
     from sightline.verbs.attribute import attribute as attribute
@@ -74,6 +76,7 @@ _ROOMS = {
     "models.sources": ("load",),
     "models.wrapping": ("wrap",),
     "photos.decode": ("Photo", "open_photo"),
+    "photos.volumes": ("Volume", "open_volume"),
     "probes.effects": ("Effect",),
     "probes.shares": ("Shares",),
     "verbs.attribute": ("attribute",),
