@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,13 +98,16 @@ def _from_factory(request: Request) -> Model:
     return wrapped(network, request)
 
 
-def wrapped(network: Any, request: Request) -> Model:
-    """A live network with the request's options, which have to be `wrap`'s. Raises ModelError with near misses."""
-    known = inspect.signature(wrap).parameters
+def wrapped(network: Any, request: Request, own: Sequence[str] = ()) -> Model:
+    """A live network with the request's options: `wrap`'s, or the source's `own`, which are passed over.
+
+    Raises ModelError with near misses.
+    """
+    known = list(inspect.signature(wrap).parameters)
     for name in request.options:
-        if name not in known:
-            raise ModelError(f"{request.name}: no option {name!r}; {near(name, known)}")
-    return wrap(network, **request.options)
+        if name not in (*known, *own):
+            raise ModelError(f"{request.name}: no option {name!r}; {near(name, (*known, *own))}")
+    return wrap(network, **{name: value for name, value in request.options.items() if name not in own})
 
 
 def _factory(source: str) -> Callable[[], Any] | Any:
