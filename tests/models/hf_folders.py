@@ -10,7 +10,10 @@ import torch
 import transformers as hf
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-WORDS = "what is this in the picture a dog cat photo of USER: ASSISTANT: red ball tree it".split()
+WORDS = [
+    "what", "is", "this", "in", "the", "picture", "a", "dog", "cat", "photo", "of", "USER:", "ASSISTANT:", "red", "ball",
+    "tree", "it",
+]  # fmt: skip
 LABELS = ["duck", "ball", "kite", "car", "tree"]
 NAMED = {"id2label": dict(enumerate(LABELS)), "label2id": {name: index for index, name in enumerate(LABELS)}}
 BASE = {
@@ -73,7 +76,7 @@ IMAGES = {
     ),
     "swin": (
         "SwinForImageClassification", _swin, "ViTImageProcessor",
-        {"size": {"height": 64, "width": 64}, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]},
+        {"size": {"height": 64, "width": 64}, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.2, 0.225]},
     ),
     "beit": (
         "BeitForImageClassification", lambda: hf.BeitConfig(**BASE), "BeitImageProcessor",
@@ -152,7 +155,10 @@ def made(kind: str, config):
 
 def _image(name: str, folder: Path) -> None:
     kind, config, processor, options = IMAGES[name]
-    made(kind, config()).save_pretrained(folder)
+    network = made(kind, config())
+    if name == "depth":  # it ends in a ReLU
+        network.head.head[4].bias.data.fill_(1.0)
+    network.save_pretrained(folder)
     getattr(hf, processor)(**options).save_pretrained(folder)
 
 

@@ -35,12 +35,13 @@ def away(processor, prepared, picture):
     return float(((ours - given[0]) * std).abs().max())
 
 
+CROP, WIDE = {"height": 48, "width": 48}, {"height": 40, "width": 48}
 PIL = [
     ("vit", "ViTImageProcessorPil", {"size": {"height": 48, "width": 64}}),
     ("vit-one-to-minus-one", "ViTImageProcessorPil", {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}),
-    ("deit", "DeiTImageProcessorPil", {"size": {"height": 64, "width": 57}, "crop_size": {"height": 48, "width": 48}}),
+    ("deit", "DeiTImageProcessorPil", {"size": {"height": 64, "width": 57}, "crop_size": CROP}),
     ("clip", "CLIPImageProcessorPil", {"size": {"shortest_edge": 53}, "crop_size": {"height": 48, "width": 48}}),
-    ("clip-wide-crop", "CLIPImageProcessorPil", {"size": {"shortest_edge": 48}, "crop_size": {"height": 40, "width": 48}}),
+    ("clip-wide-crop", "CLIPImageProcessorPil", {"size": {"shortest_edge": 48}, "crop_size": WIDE}),
     ("convnext", "ConvNextImageProcessorPil", {"size": {"shortest_edge": 64}}),
     ("convnext-large", "ConvNextImageProcessorPil", {"size": {"shortest_edge": 384}}),
     ("convnext-crop-pct", "ConvNextImageProcessorPil", {"size": {"shortest_edge": 64}, "crop_pct": 0.7}),

@@ -21,8 +21,6 @@ from sightline.models.request import Request, needed
 from sightline.models.sources import wrapped
 from sightline.network.adapters import Adapter, unwrap
 
-_OWN = ("prompt",)  # options beside wrap's
-
 
 def load_huggingface(request: Request) -> Model:
     """A network by its id, 'hf/owner/name', or its folder, 'hf/./folder'. Raises ModelError.
@@ -48,10 +46,7 @@ def load_huggingface(request: Request) -> Model:
         prepared = _prepared(transformers, folder, config, code, request.options)
         known = _known(transformers, network, task, folder, prepared, request)
     known = replace(known, warnings=(*found, *known.warnings))
-    options = {name: value for name, value in request.options.items() if name not in _OWN}
-    if task == "likeness":
-        options.pop("labels", None)
-    return wrapped(known, replace(request, options=options))
+    return wrapped(known, request, ("prompt", "labels") if task == "likeness" else ("prompt",))
 
 
 def _kind(transformers: Any, config: Any, folder: Path, code: bool) -> tuple[Any, str]:
@@ -123,6 +118,8 @@ def _known(
 
 def _reader(kind: Any, folder: Path, code: bool) -> Any:
     """What reads texts for a network. Raises ModelError."""
+    if not any(True for pattern in ("tokenizer.json", "vocab*", "*.model") for _ in folder.glob(pattern)):
+        raise ModelError(f"{folder.name} holds no tokenizer, which reads the texts that this network takes.")
     try:
         return kind.from_pretrained(folder, trust_remote_code=code)
     except Exception as error:  # whatever a file that is missing or damaged makes of it
