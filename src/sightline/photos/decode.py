@@ -35,6 +35,11 @@ class Photo:
     warnings: tuple[Warning, ...] = ()
 
     @property
+    def kind(self) -> str:
+        """What it is, for a person."""
+        return "photo"
+
+    @property
     def size(self) -> tuple[int, ...]:
         """(height, width)."""
         return self.pixels.shape[:-1]

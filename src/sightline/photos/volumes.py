@@ -45,6 +45,11 @@ class Volume:
     warnings: tuple[Warning, ...] = ()
 
     @property
+    def kind(self) -> str:
+        """What it is, for a person."""
+        return "volume" if self.times is None else "clip"
+
+    @property
     def size(self) -> tuple[int, ...]:
         """(depth, height, width)."""
         return self.pixels.shape[:-1]

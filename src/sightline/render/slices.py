@@ -1,4 +1,4 @@
-"""Figures of volumes and clips: evenly spaced slices side by side, a strip for each method, one colour bar each."""
+"""Figures of volumes and clips: some slices side by side, a strip for each method, each with one colour bar."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from sightline.core.errors import OptionError
 from sightline.render.answers import MARK, answer
@@ -22,9 +23,9 @@ from sightline.render.styles import BESIDE
 from sightline.render.words import Row, cut, doubts, footer, hints, remarks
 
 _MOST = 8  # slices side by side
-_CELL, _BAR, _GAP, _HEAD, _LABEL, _CAPTION = 1.75, 0.8, 0.08, 0.52, 0.34, 0.24
+_CELL, _BAR, _GAP, _HEAD, _LABEL, _CAPTION = 1.75, 0.86, 0.08, 0.52, 0.34, 0.24
 """Inches: a slice, a colour bar, gaps, what stands above a volume, a strip's label, slices' captions."""
-_MARKED = "Marked: the {} with the most heat of all; the others are evenly spaced."
+_MARKED = "Of {0} equal parts, the {1} with the most heat of each; marked: with the most of all."
 
 
 def figure_slices(rows: Sequence[Row], alpha: float, style: str) -> Picture:
@@ -38,9 +39,10 @@ def figure_slices(rows: Sequence[Row], alpha: float, style: str) -> Picture:
     cells = [panel for row in rows for panel in row]
     warned = doubts(cells, width)
     kind = "slice" if cells[0].captions[0].startswith("slice") else "frame"
-    below = [*warned, *remarks([_MARKED.format(kind)], width), *hints(cells, style, width), footer(rows)]
-    drawn, place = sheet(width, sum(heights) + LINE * len(below) + _GAP)
-    y = 0.0
+    chosen = [_MARKED.format(columns, kind)] if columns < len(cells[0].photo) else []
+    below = [*warned, *remarks(chosen, width), *hints(cells, style, width), footer(rows)]
+    drawn, place = sheet(width, sum(heights) + LINE * len(below) + 2 * _GAP)
+    y = _GAP
     for row, high in zip(strips, heights, strict=True):
         _draw_block(drawn, place, row, y, alpha, style)
         y += high
@@ -56,19 +58,16 @@ def film(path: str | PathLike[str], panel: Panel, rate: float) -> None:
 
 
 def shown_slices(panels: Row) -> list[int]:
-    """Evenly spaced slices, the middle one of each of up to 8 parts; instead of the nearest to it, the hottest."""
-    depth = len(panels[0].photo)
-    count = min(_MOST, depth)
-    middles = [int((i + 0.5) * depth / count) for i in range(count)]
-    hottest = hottest_slice(panels)
-    middles[min(range(count), key=lambda i: abs(middles[i] - hottest))] = hottest
-    return middles
+    """Of each of up to 8 equal parts the slice with the most heat, so that none of it is missed."""
+    heat = _by_slice(panels)
+    parts = np.array_split(np.arange(len(heat)), min(_MOST, len(heat)))
+    return [int(part[heat[part].argmax()]) for part in parts]
 
 
-def hottest_slice(panels: Row) -> int:
-    """The slice with the largest sum of sizes of heat, of several panels as shares of each one's most."""
-    each = [np.nansum(np.abs(panel.heat), (1, 2)) for panel in panels]
-    return int(np.sum([one / (one.max() or 1.0) for one in each], 0).argmax())
+def _by_slice(panels: Row) -> NDArray[np.float64]:
+    """The sum of the sizes of each slice's heat; of several panels the mean, each as a share of its most."""
+    each = [np.nansum(np.abs(panel.heat), (1, 2), dtype=np.float64) for panel in panels]
+    return np.mean([one / (one.max() or 1.0) for one in each], 0)  # type: ignore[no-any-return]
 
 
 def _parts(panel: Panel, style: str) -> Sequence[Panel]:
@@ -87,7 +86,7 @@ def _height(row: Row, style: str) -> float:
 
 def _draw_block(drawn: Figure, place: Place, row: Row, y: float, alpha: float, style: str) -> None:
     """What is looked at and answered, the slices under their captions, then a strip for each panel."""
-    first, high, which, hottest = row[0], _high(row[0]), shown_slices(row), hottest_slice(row)
+    first, high, which, hottest = row[0], _high(row[0]), shown_slices(row), int(_by_slice(row).argmax())
     wide = _LABEL + len(which) * (_CELL + _GAP)
     _draw_head(place(_GAP, y, wide, _HEAD), first, wide, len(row) == 1)
     strips: list[Panel | None] = [*([None] if style in BESIDE else []), *row]
@@ -108,7 +107,7 @@ def _draw_block(drawn: Figure, place: Place, row: Row, y: float, alpha: float, s
                 marked: dict[str, Any] = {"color": MARK, "weight": "bold"} if i == hottest else {}
                 axis.set_title(first.captions[i], fontsize=8, pad=3, **marked)
         if panel is not None and style != "mask":
-            draw_bar(drawn, place(_GAP + wide, at + 0.04, 0.11, high - 0.08), panel, style, high)
+            draw_bar(drawn, place(_GAP + wide + 0.06, at + 0.16, 0.11, high - 0.2), panel, style, high)
 
 
 def _draw_head(axis: Any, panel: Panel, wide: float, alone: bool) -> None:

@@ -15,6 +15,7 @@ _WIDEST = 44  # letters that fit above a picture, beside the power of ten of a c
 _HOW_TO_READ = {
     "cut-out": "The photo shows where the heat is; the rest is faded.",
     "mask": "Outlined: the region that the map points at, cut along the photo's colours; dashed: its box.",
+    "mask of slices": "Outlined: the one region with the highest heat in all slices; dashed: its box in each.",
 }
 
 
@@ -83,7 +84,7 @@ def doubted(told: Sequence[str], width: float) -> list[str]:
 def hints(panels: Row, style: str, width: float) -> list[str]:
     """How to read what is drawn, in lines that fit so many inches; hatching is explained where it is used."""
     drawn = style in _HOW_TO_READ and (style != "mask" or any(panel.region is not None for panel in panels))
-    told = [_HOW_TO_READ[style]] if drawn else []
+    told = [_HOW_TO_READ[f"{style} of slices" if style == "mask" and panels[0].captions else style]] if drawn else []
     alike = all(panel.smooth == panels[0].smooth for panel in panels)
     smoothed = dict.fromkeys(("" if alike else f", {one.method}", one.smooth) for one in panels if one.smooth)
     told += [f"Smoothed{whose}: σ = {sigma:g} pixels of the network's input." for whose, sigma in smoothed]

@@ -181,7 +181,7 @@ class Explanation:
             photo=photo,
             heat=shown.to_photo(self._lit(signs, smooth).numpy()),
             signed=signs,
-            name=self.photo.name or "photo",
+            name=self.photo.name or self.photo.kind,
             method=self.method,
             label=self.label,
             unit=("size of the " if known.magnitude and not signs else "") + self._unit(),
@@ -266,7 +266,7 @@ class Explanation:
 
     def __repr__(self) -> str:
         doubts = f", warnings: {', '.join(w.code for w in self.warnings)}" if self.warnings else ""
-        return f"Explanation({self.method} of {self.label!r} in {self.photo.name or 'a photo'}{doubts})"
+        return f"Explanation({self.method} of {self.label!r} in {self.photo.name or f'a {self.photo.kind}'}{doubts})"
 
 
 class Comparison(Mapping[str, Explanation]):
