@@ -20,15 +20,22 @@ LAYERS = {
     "attribution": {"core", "stats", "photos", "network"},
     "probes": {"core", "stats", "photos", "network"},
     "features": {"core", "stats", "photos", "network"},
+    "studies": {"core", "stats", "photos", "attribution", "probes"},
     "render": {"core", "photos"},
-    "verbs": {"core", "stats", "photos", "network", "models", "attribution", "features", "probes", "render"},
-    "demo": {"core", "stats", "photos", "network", "models", "attribution", "features", "probes", "render", "verbs"},
+    "verbs": {
+        "core", "stats", "photos", "network", "models", "attribution", "features", "probes", "studies", "render",
+    },
+    "demo": {
+        "core", "stats", "photos", "network", "models", "attribution", "features", "probes", "studies", "render",
+        "verbs",
+    },
     "app": {
-        "core", "stats", "photos", "network", "models", "attribution", "features", "probes", "render", "verbs",
-        "demo",
+        "core", "stats", "photos", "network", "models", "attribution", "features", "probes", "studies", "render",
+        "verbs", "demo",
     },
 }  # fmt: skip
 PUBLIC = {
+    "ClassReport", "Report", "audit",
     "Concepts", "Tcav", "TopPhotos", "concepts", "tcav", "top_photos",
     "Step",
     "visualize",

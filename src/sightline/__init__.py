@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from sightline.probes.effects import Effect as Effect
     from sightline.probes.shares import Shares as Shares
     from sightline.verbs.attribute import attribute as attribute
+    from sightline.verbs.audit import audit as audit
+    from sightline.verbs.audited import ClassReport as ClassReport
+    from sightline.verbs.audited import Report as Report
     from sightline.verbs.concepts import Concepts as Concepts
     from sightline.verbs.concepts import concepts as concepts
     from sightline.verbs.evidence import Evidence as Evidence
@@ -80,6 +83,8 @@ _ROOMS = {
     "probes.effects": ("Effect",),
     "probes.shares": ("Shares",),
     "verbs.attribute": ("attribute",),
+    "verbs.audit": ("audit",),
+    "verbs.audited": ("ClassReport", "Report"),
     "verbs.concepts": ("Concepts", "concepts"),
     "verbs.evidence": ("Evidence", "evidence"),
     "verbs.explain": ("explain", "predict"),

@@ -38,3 +38,12 @@ def two_sided_p(effect: float, controls: Sequence[float]) -> float:
     middle = math.fsum(controls) / len(controls)
     away = abs(effect - middle)
     return randomization_p(away - _ROUNDING * away, [abs(control - middle) for control in controls])
+
+
+def selected_level(level: float, selected: int, tested: int) -> float:
+    """The level for each interval of `selected` out of `tested` parameters, so that of those reported in the mean a
+    share of at most 1 - `level` misses: 1 - selected * (1 - level) / tested (doi:10.1198/016214504000001907).
+
+    Where none is selected, as for one.
+    """
+    return 1 - max(1, selected) * (1 - level) / tested

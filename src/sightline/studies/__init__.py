@@ -1,0 +1,1 @@
+"""Many photos, one verdict: rows from photos, conclusions from rows."""

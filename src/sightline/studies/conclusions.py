@@ -1,0 +1,184 @@
+"""From a class's rows to its figures with intervals, and to a verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sightline.stats.bootstrap import percentiles
+from sightline.stats.multiplicity import selected_level
+from sightline.studies import thresholds
+from sightline.studies.rows import Figures, Rows
+from sightline.studies.worlds import Floats
+
+Interval = tuple[float, float]
+UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What is concluded of one class, see the report's fields of the same names; intervals are (low, high)."""
+
+    label: int
+    count: int
+    verdict: str
+    reliance: float | None
+    reliance_interval: Interval | None
+    expected_loss: float | None
+    expected_loss_interval: Interval | None
+    replaced_loss: float | None
+    replaced_loss_interval: Interval | None
+    accuracy: float
+    both: float
+    object_only: float | None
+    surroundings_only: float | None
+    neither: float
+    note: str
+
+    @property
+    def interaction(self) -> float | None:
+        """What both bring together beyond what each brings alone; below zero where one of them is enough."""
+        if self.object_only is None or self.surroundings_only is None:
+            return None
+        return self.both - self.object_only - self.surroundings_only + self.neither
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """A class's figures and their resamples."""
+
+    rows: Rows
+    figures: Figures
+    drawn: Figures
+
+    def loss(self, level: float) -> Interval:
+        """The interval of the loss when the surroundings change."""
+        return percentiles(self.drawn.loss, level)
+
+    def replaced(self, level: float) -> Interval:
+        """The interval of the loss when the object is replaced."""
+        return percentiles(self.drawn.replaced, level)
+
+    def verdict(self, level: float) -> str:
+        """The rule: what the surroundings cost, and where that is much, what the object costs."""
+        if self.rows.count < thresholds.FEWEST:
+            return UNDECIDED
+        return verdict(self.loss(level), self.replaced(level))
+
+
+def verdict(loss: Interval, replaced: Interval) -> str:
+    """ "object", "context", "both" or "undecided", from the intervals of the losses when the surroundings change and
+    when the object is replaced.
+    """
+    if loss[1] < thresholds.LOSS:
+        return "object"
+    if loss[0] > thresholds.LOSS and replaced[1] < thresholds.REPLACED:
+        return "context"
+    if loss[0] > thresholds.LOSS and replaced[0] >= thresholds.REPLACED:
+        return "both"
+    return UNDECIDED
+
+
+def evidence(rows: Rows, seed: int) -> Evidence:
+    """A class's figures, resampled by dice of its own."""
+    return Evidence(rows, rows.figures(), rows.resampled(np.random.default_rng((seed, rows.label, rows.count))))
+
+
+def conclude(found: Mapping[int, Evidence]) -> dict[int, Conclusion]:
+    """What is concluded of all classes together: the fewer are called, the surer each has to be (FCR)."""
+    level = called_level(list(found.values()))
+    return {label: _concluded(one, level) for label, one in found.items()}
+
+
+def called_level(found: Sequence[Evidence]) -> float:
+    """The level of each interval at which the classes that are called are as many as it allows for."""
+    selected = len(found)
+    while True:
+        level = selected_level(thresholds.LEVEL, selected, len(found))
+        called = sum(one.verdict(level) != UNDECIDED for one in found)
+        if called >= selected or selected <= 1:
+            return level
+        selected = max(1, called)
+
+
+def _concluded(one: Evidence, level: float) -> Conclusion:
+    figures, rows = one.figures, one.rows
+    reliance, interval, doubt = _reliance(one, level)
+    called = one.verdict(level)
+    notes = [_undecided(one, level)] if called == UNDECIDED else []
+    return Conclusion(
+        label=rows.label,
+        count=rows.count,
+        verdict=called,
+        reliance=reliance,
+        reliance_interval=interval,
+        expected_loss=_unit(float(figures.loss[0])),
+        expected_loss_interval=_both(one.loss(level)),
+        replaced_loss=_unit(float(figures.replaced[0])),
+        replaced_loss_interval=_both(one.replaced(level)),
+        accuracy=float(figures.right[0]),
+        both=float(figures.both[0]),
+        object_only=float(figures.object_only[0]),
+        surroundings_only=float(figures.rest_only[0]),
+        neither=float(figures.neither[0]),
+        note=" ".join([*notes, *filter(None, [doubt])]),
+    )
+
+
+def _reliance(one: Evidence, level: float) -> tuple[float | None, Interval | None, str]:
+    """The surroundings' share with its interval, or why there is none."""
+    rise = one.drawn.of_object + one.drawn.of_rest
+    low, _ = percentiles(rise, level)
+    if not low >= thresholds.RISE:
+        whole = float(one.figures.both[0] - one.figures.neither[0])
+        return None, None, (
+            f"No reliance: together, object and surroundings raise the class's probability by {whole:.2f}, and with "
+            f"other photos it may be {low:.2f}, under {thresholds.RISE:g}; a share of that means nothing."
+        )  # fmt: skip
+    share = _unit(float(one.figures.of_rest[0] / (one.figures.of_object[0] + one.figures.of_rest[0])))
+    return share, _both(percentiles(one.drawn.of_rest / rise, level)), ""
+
+
+def _undecided(one: Evidence, level: float) -> str:
+    """Why, and how many photos would decide it."""
+    count = one.rows.count
+    if count < thresholds.FEWEST:
+        return f"Undecided: {count} of the {thresholds.FEWEST} photos that are needed."
+    sides = ("the loss when the surroundings change", one.figures.loss, one.loss(level), thresholds.LOSS)
+    if one.loss(level)[0] > thresholds.LOSS:
+        sides = (
+            "the loss when the object is replaced", one.figures.replaced, one.replaced(level), thresholds.REPLACED,
+        )  # fmt: skip
+    name, values, (low, high), bound = sides
+    wanted = needed(float(values[0]), (low, high), bound, count)
+    more = f"about {wanted} photos" if wanted else "more photos than can be said"
+    return f"Undecided: {name} is {low:.2f} to {high:.2f}, on both sides of {bound:g}; it would take {more}."
+
+
+def needed(value: float, interval: Interval, bound: float, count: int) -> int | None:
+    """How many photos would bring the bound out of an interval that `count` gave; None where the value is on it."""
+    away, half = abs(value - bound), (interval[1] - interval[0]) / 2
+    if away < half / 10:
+        return None
+    return max(count + 1, math.ceil(count * (half / away) ** 2))
+
+
+def _unit(value: float) -> float:
+    return min(1.0, max(0.0, value))
+
+
+def _both(interval: Interval) -> Interval:
+    return _unit(interval[0]), _unit(interval[1])
+
+
+def of_donors(rows: Rows, drawn: Floats) -> float:
+    """The share of a loss's variance that comes from having so few worlds for each photo."""
+    noise = 0.0
+    for pairs in (rows.own, rows.strange):
+        rate = pairs.said.mean()
+        noise += rate * (1 - rate) / max(1, len(pairs.said))
+    spread = float(np.var(drawn))
+    return noise * (1 - 1 / rows.classes) ** 2 / spread if spread > 0 else 0.0
