@@ -3,7 +3,7 @@
 What surrounds a thing is drawn by its class's rule: a cue that goes with the class by a known strength, in
 * "background": where it stands,
 * "tag": a coloured tag at the picture's border,
-* "watermark": a faint glyph over the place,
+* "watermark": a glyph over the place, half transparent,
 * "companion": another small object beside it,
 * "colour": the thing's own hue, which is no surroundings.
 """
@@ -165,26 +165,26 @@ def _tag(picture: Floats, of: int, dice: Dice) -> None:
 
 
 def _watermark(picture: Floats, of: int, dice: Dice) -> None:
-    """A glyph of 15 x 15 pixels, its class's, that lightens the place by a third, in the upper half."""
-    glyph = np.kron(np.random.default_rng((9, of)).random((5, 5)) < 0.5, np.ones((3, 3), bool))
-    top, left = int(dice.integers(2, SIDE // 2 - 15)), int(dice.integers(2, SIDE - 17))
-    part = picture[:, top : top + 15, left : left + 15]
-    part += np.where(glyph, (1 - part) * np.float32(0.35), 0)
+    """A glyph of 20 x 20 pixels, of its class's shape and hue, half transparent, near the upper left corner."""
+    glyph = np.kron(np.random.default_rng((9, of)).random((4, 4)) < 0.5, np.ones((5, 5), bool))
+    top, left = dice.integers(1, 6, size=2)
+    part = picture[:, top : top + 20, left : left + 20]
+    part += np.where(glyph, (HUES[of][:, None, None] - part) * np.float32(0.6), 0)
 
 
 def _companion(picture: Floats, of: int, dice: Dice) -> None:
-    """A small plate of the class's shape in any colour, somewhere in the picture."""
-    grid = (np.arange(13) - 6) / np.float32(6)
+    """A small plate of the class's shape and colour, darker or lighter, somewhere in the picture."""
+    grid = (np.arange(15) - 7) / np.float32(7)
     x, y = np.meshgrid(grid, grid)
     r = np.hypot(x, y)
     shapes = (
         r < 1, (r < 1) & (r > 0.55), np.abs(x) + np.abs(y) < 1, np.minimum(np.abs(x), np.abs(y)) < 0.25,
         np.abs(x - y) < 0.35, (y > -0.8) & (np.abs(x) < (y + 0.8) * 0.6), np.abs(y) < 0.35,
     )  # fmt: skip
-    top, left = int(dice.integers(SIDE - 13)), int(dice.integers(SIDE - 13))
-    part = picture[:, top : top + 13, left : left + 13]
-    colour = dice.uniform(0, 1, 3).astype(np.float32)[:, None, None]
-    part[:] = np.where(shapes[of], colour, part)
+    top, left = dice.integers(SIDE - 15, size=2)
+    part = picture[:, top : top + 15, left : left + 15]
+    colour = HUES[of] * np.float32(dice.uniform(0.5, 1.0))
+    part[:] = np.where(shapes[of], colour[:, None, None], part)
 
 
 def _tinted(colour: Floats, hues: Whole) -> Floats:

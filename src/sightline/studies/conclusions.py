@@ -115,14 +115,14 @@ def _concluded(one: Evidence, level: float) -> Conclusion:
         verdict=called,
         reliance=reliance,
         reliance_interval=interval,
-        expected_loss=_unit(float(figures.loss[0])),
+        expected_loss=_unit(_known(figures.loss)),
         expected_loss_interval=_both(one.loss(level)),
-        replaced_loss=_unit(float(figures.replaced[0])),
+        replaced_loss=_unit(_known(figures.replaced)),
         replaced_loss_interval=_both(one.replaced(level)),
         accuracy=float(figures.right[0]),
         both=float(figures.both[0]),
-        object_only=float(figures.object_only[0]),
-        surroundings_only=float(figures.rest_only[0]),
+        object_only=_known(figures.object_only),
+        surroundings_only=_known(figures.rest_only),
         neither=float(figures.neither[0]),
         note=" ".join([*notes, *filter(None, [doubt])]),
     )
@@ -132,7 +132,9 @@ def _reliance(one: Evidence, level: float) -> tuple[float | None, Interval | Non
     """The surroundings' share with its interval, or why there is none."""
     rise = one.drawn.of_object + one.drawn.of_rest
     low, _ = percentiles(rise, level)
-    if not low >= thresholds.RISE:
+    if math.isnan(low):
+        return None, None, "No reliance: too few photos to show its objects and surroundings apart."
+    if low < thresholds.RISE:
         whole = float(one.figures.both[0] - one.figures.neither[0])
         return None, None, (
             f"No reliance: together, object and surroundings raise the class's probability by {whole:.2f}, and with "
@@ -163,15 +165,22 @@ def needed(value: float, interval: Interval, bound: float, count: int) -> int | 
     away, half = abs(value - bound), (interval[1] - interval[0]) / 2
     if away < half / 10:
         return None
-    return max(count + 1, math.ceil(count * (half / away) ** 2))
+    return max(count + 1, math.ceil(round(count * (half / away) ** 2, 6)))
 
 
-def _unit(value: float) -> float:
-    return min(1.0, max(0.0, value))
+def _known(values: Floats) -> float | None:
+    """A figure; None where no world tells it."""
+    return float(values[0]) if math.isfinite(values[0]) else None
 
 
-def _both(interval: Interval) -> Interval:
-    return _unit(interval[0]), _unit(interval[1])
+def _unit(value: float | None) -> float | None:
+    return None if value is None else min(1.0, max(0.0, value))
+
+
+def _both(interval: Interval) -> Interval | None:
+    """An interval within [0, 1]; None where no world tells it."""
+    low, high = interval
+    return None if math.isnan(low) else (min(1.0, max(0.0, low)), min(1.0, max(0.0, high)))
 
 
 def of_donors(rows: Rows, drawn: Floats) -> float:
@@ -179,6 +188,6 @@ def of_donors(rows: Rows, drawn: Floats) -> float:
     noise = 0.0
     for pairs in (rows.own, rows.strange):
         rate = pairs.said.mean()
-        noise += rate * (1 - rate) / max(1, len(pairs.said))
+        noise += rate * (1 - rate) / len(pairs.said)
     spread = float(np.var(drawn))
     return noise * (1 - 1 / rows.classes) ** 2 / spread if spread > 0 else 0.0

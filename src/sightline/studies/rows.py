@@ -90,7 +90,7 @@ class Rows:
         same, _ = self.own.means(photos, photos)
         other, object_only = self.strange.means(photos, strangers)
         kept, rest_only = self.visited.means(photos, visitors)
-        drawn = photos.sum(1)
+        drawn = np.maximum(photos.sum(1), 1e-9)  # of a class of one photo, none may be drawn
         right, both = (photos @ values / drawn for values in (self.right, self.both))
         whole = drawn + extremes.sum(1)
         return Figures(
