@@ -51,11 +51,12 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks planted", description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path(gettempdir()) / "sightline-planted", help="keeps networks")
     parser.add_argument("--tuning", action="store_true", help="the networks to tune on, instead of all others")
+    parser.add_argument("--networks", type=int, metavar="N", help="only the first so many of them")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write each class's figures there")
     asked = parser.parse_args(argv)
     tell = partial(print, file=sys.stderr, flush=True)
     maker = Maker(asked.cache, tell)
-    chosen = [one for one in recipes() if one.tuning == asked.tuning]
+    chosen = [one for one in recipes() if one.tuning == asked.tuning][: asked.networks]
     rows: list[Row] = []
     for number, recipe in enumerate(chosen, 1):
         began = time.monotonic()

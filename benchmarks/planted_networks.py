@@ -23,7 +23,7 @@ _WIDTH = 12
 _TRUTH = 2002  # scenes per class and side
 _PHOTOS = 100  # per class, for the audit
 _TUNING = 7  # networks, the first
-_REPEATS = 3
+_REPEATS = 2
 _TRAIN, _AUDIT, _MEASURE = (10_000_000, 500), (20_000_000, 400), (30_000_000, 1000)  # first seed, things per class
 
 
