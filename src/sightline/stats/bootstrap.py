@@ -10,7 +10,9 @@ Floats = NDArray[np.float64]
 
 def resamples(count: int, times: int, dice: np.random.Generator) -> Floats:
     """How often each of `count` units is drawn in so many resamples with replacement, (times, count)."""
-    drawn = dice.multinomial(count, np.full(count, 1 / max(1, count)), size=times)
+    if not count:
+        return np.empty((times, 0))
+    drawn = dice.multinomial(count, np.full(count, 1 / count), size=times)
     return np.asarray(drawn, np.float64)
 
 

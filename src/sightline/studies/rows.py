@@ -11,6 +11,7 @@ from sightline.stats.bootstrap import resamples
 from sightline.studies.pool import Pool, Whole
 from sightline.studies.worlds import Floats, Seen, Worlds
 
+_AT_ONCE = 2_000_000  # weights held at once
 TIMES = 1000  # resamples: the ends of a 99 % interval then lie within a tenth of its width
 
 
@@ -113,10 +114,14 @@ class Pairs:
 
     def means(self, photos: Floats, others: Floats) -> tuple[Floats, Floats]:
         """How often the class was said and its mean chance, where the photos are weighted (times, n) each."""
-        weights = photos[:, self.photo] * others[:, self.other]
-        total = weights.sum(1)
-        total = np.where(total > 0, total, np.nan)  # none of them was drawn
-        return weights @ self.said / total, weights @ self.chance / total
+        values = np.stack((np.ones(len(self.said)), self.said, self.chance), 1)
+        sums = np.empty((len(photos), 3))
+        step = max(1, _AT_ONCE // max(1, len(values)))
+        for start in range(0, len(photos), step):
+            part = slice(start, start + step)
+            sums[part] = (photos[part][:, self.photo] * others[part][:, self.other]) @ values
+        total = np.where(sums[:, 0] > 0, sums[:, 0], np.nan)  # none of them was drawn
+        return sums[:, 1] / total, sums[:, 2] / total
 
 
 def rows_of(pool: Pool, seen: Seen, worlds: Worlds, label: int) -> Rows:
@@ -124,7 +129,6 @@ def rows_of(pool: Pool, seen: Seen, worlds: Worlds, label: int) -> Rows:
     members = pool.members[label]
     column = pool.classes.index(label)
     objects, around = pool.labels[worlds.objects] == label, pool.labels[worlds.surroundings] == label
-    rest = [float(seen.chances[pool.members[one], column].mean()) for one in pool.classes if one != label]
 
     def pairs(chosen: NDArray[np.bool_], photo: Whole, other: Whole, chance: Floats) -> Pairs:
         known, place = np.unique(other[chosen], return_inverse=True)
@@ -138,7 +142,7 @@ def rows_of(pool: Pool, seen: Seen, worlds: Worlds, label: int) -> Rows:
         len(members),
         (seen.said[members] == label).astype(np.float64),
         seen.chances[members, column],
-        float(np.mean(rest)),
+        float(np.delete(seen.means[:, column], column).mean()),
         len(pool.classes),
         replace(own, other=donors, others=len(members)),
         pairs(objects & ~around, worlds.objects, worlds.surroundings, worlds.of_object),

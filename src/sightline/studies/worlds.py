@@ -21,11 +21,12 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True, eq=False)
 class Seen:
     """What the network says to the photos as they are: the class `said` (N,), the chances of the pool's classes
-    `chances` (N, classes).
+    `chances` (N, classes), and their `means` over the photos of each class (classes, classes).
     """
 
     said: Whole
     chances: Floats
+    means: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,8 @@ def look(pool: Pool, ask: Ask) -> Seen:
         found = ask(shares(pool.photos[part]))
         said.append(found.argmax(1).cpu().numpy())
         chances.append(found[:, list(pool.classes)].double().cpu().numpy())
-    return Seen(np.concatenate(said), np.concatenate(chances))
+    whole = np.concatenate(chances)
+    return Seen(np.concatenate(said), whole, np.stack([whole[pool.members[one]].mean(0) for one in pool.classes]))
 
 
 def show(pool: Pool, ask: Ask, objects: Whole, surroundings: Whole) -> Worlds:
