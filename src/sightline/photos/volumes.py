@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,7 @@ KINDS = (
     "a file (.nii, .nii.gz, .npy, a video, a TIFF of several pages), an array (d, h, w) or (d, h, w, C), a tensor "
     "(C, d, h, w) or a nibabel image"
 )
+_LAST = "Move its channels last: (d, h, w, C)."
 _WINDOW = (0.5, 99.5)  # percentiles of a volume's own values that are shown as black and white
 Window = tuple[float, float]
 
@@ -137,11 +138,11 @@ def _opened(source: object, ask: _Ask) -> Volume:
     if _is_nibabel(source):
         return _scaled(*image_values(source, ask.limit, ask.axes), ask)
     if isinstance(source, np.ndarray):
-        return Volume(_voxels(source, ask, "Move its channels last."))
+        return Volume(_voxels(source, ask, _LAST))
     if is_tensor(source):
         array = tensor_array(source)
         last = np.moveaxis(array, 0, -1) if array.ndim == 4 else array
-        return Volume(_voxels(last, ask, "Move its channels first."))
+        return Volume(_voxels(last, ask, "Move its channels first: (C, d, h, w)."))
     raise PhotoError(f"a volume is {KINDS}; got {type(source).__name__}.")
 
 
@@ -177,7 +178,7 @@ def _numpy(path: str | os.PathLike[str], ask: _Ask) -> NDArray[Any]:
             raise PhotoError("it is an archive of arrays; load the one that is meant.")
         if mapped.size > ask.limit:
             raise over_limit(mapped.shape, ask.limit)
-        return _voxels(np.array(mapped), ask, "Move its channels last.")
+        return _voxels(np.array(mapped), ask, _LAST)
 
 
 def _voxels(array: NDArray[Any], ask: _Ask, hint: str) -> NDArray[Any]:
@@ -195,8 +196,8 @@ def _voxels(array: NDArray[Any], ask: _Ask, hint: str) -> NDArray[Any]:
     try:
         return np.stack([array_pixels(one, channels) for one in array])
     except PhotoError as error:
-        advice = "raw values become so by sl.open_volume(volume, window=(low, high))"
-        raise PhotoError(f"a slice of a volume: {error} {hint if 'C is' in str(error) else advice}.") from error
+        advice = "Raw values become so by sl.open_volume(volume, window=(low, high))."
+        raise PhotoError(f"a slice of a volume: {error} {hint if 'C is' in str(error) else advice}") from error
 
 
 def _scaled(values: NDArray[np.float32], place: Place, ask: _Ask) -> Volume:
@@ -231,12 +232,13 @@ def _shares(values: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
 def _checked(window: Any) -> Window | None:
     if window is None:
         return None
-    numbers = (
-        isinstance(window, Sequence) and len(window) == 2 and all(isinstance(one, int | float) for one in window)
-    )
-    if not numbers or not np.isfinite(window).all() or not window[0] < window[1]:
+    try:
+        low, high = map(float, window)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise PhotoError(f"window={window!r}; give the raw values that become 0 and 1, the lower one first.")
-    return float(window[0]), float(window[1])
+    return low, high
 
 
 def _fitted(volume: Volume, channels: int) -> NDArray[Any]:
