@@ -16,8 +16,9 @@ from sightline.attribution.catalog import Explainer, Method, insane, method, met
 from sightline.core.checks import whole
 from sightline.core.errors import MethodError, OptionError, near
 from sightline.core.heats import Heat, Warning, speaks_against
-from sightline.core.places import Predicted, unmatched
+from sightline.core.places import Predicted, settled, unmatched
 from sightline.core.targets import Output, Target
+from sightline.network.adapters import owned
 from sightline.network.census import described, only_relus
 from sightline.network.net import Net
 from sightline.network.reading import INPUT
@@ -94,14 +95,13 @@ def run(
     _check_needs(net, images, bound, layer)
     net.plan = tuple(dict.fromkeys(place for one in bound for place in one.places(net, images, layer)))
     first = _first(net, target)
-    found = net.readout.output == "detections"
     scores = None
-    if net.plan:
+    if net.plan and not net.readout.dense:
         scores = net.look(images, first).scores
-    elif scores_too or found or isinstance(first, Predicted):
+    elif scores_too or net.readout.dense or isinstance(first, Predicted):
         scores = net.scores(images)
-    fixed = first.fixed(scores, net.readout.output) if isinstance(first, Predicted) and scores is not None else first
-    lost = _lost(fixed, scores) if found and scores is not None else ()
+    fixed = first if scores is None else settled(first, scores, net.readout.output)
+    lost = () if scores is None or net.readout.output != "detections" else _lost(fixed, scores)
     heats: dict[str, Heat] = {}
     for one in bound:
         name = one.method.id
@@ -154,7 +154,8 @@ def _lacking(net: Net, images: Tensor, need: str, layer: Layers) -> str:
         )
     if need == "gradients":
         return "none reaches the input, so the network is a black box"
-    return "a map inside the network, which this one does not have"
+    why = getattr(owned(net.module), "why", None)
+    return "a map inside the network, which this one does not have" + (f" ({why})" if why else "")
 
 
 def _first(net: Net, target: Target | None) -> Target:

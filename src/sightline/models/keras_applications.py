@@ -16,7 +16,7 @@ import numpy as np
 
 from sightline.core.errors import ModelError, near
 from sightline.models.keras_checks import check_file, check_weights
-from sightline.models.keras_import import torch_keras
+from sightline.models.keras_import import gist, torch_keras
 from sightline.models.keras_network import KerasNetwork
 from sightline.models.model import Model
 from sightline.models.request import OFFLINE, Request
@@ -102,16 +102,15 @@ def _filled(model: Any, path: Path, name: str) -> None:
     try:
         model.load_weights(path)
     except Exception as error:  # Keras raises anything for what does not fit
-        said = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
-            f"{path.name} does not fit keras/{name}: {said[0]} A network with a head of its own is loaded from its "
-            "whole file: sl.load('file.keras', mean=..., std=...)."
+            f"{path.name} does not fit keras/{name}: {gist(error)}. A network with a head of its own is loaded from "
+            "its whole file: sl.load('file.keras', mean=..., std=...)."
         ) from error
 
 
 @contextmanager
 def _as_in_a_new_process(keras: Any) -> Iterator[None]:
-    """Layers are numbered from the start, and random weights are the same each time; the user's counts go on after."""
+    """Layers are numbered from the start, and random weights are the same each time; the user's go on as before."""
     state = keras.src.backend.common.global_state
     numbers, dice = state.get_global_attribute("object_name_uids"), random.getstate()
     state.set_global_attribute("object_name_uids", defaultdict(int))

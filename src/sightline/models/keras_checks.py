@@ -18,6 +18,10 @@ CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 _PICKLED = "model.weights.npz"
 _CODE = ("Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
 """Layers of Keras that run what a file holds: bytecode, pickles, other libraries' programs."""
+REGISTER = (
+    "a layer of your own has to be registered first, with @keras.saving.register_keras_serializable(), in a Keras on "
+    "its torch backend."
+)
 _VALUES = {"__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__"}
 _VALUES |= {"TensorShape"}
 _FUNCTIONS = (
@@ -176,12 +180,9 @@ def _stranger(config: dict[str, Any], where: str, what: str, keras: Any) -> Mode
     name, module = config["class_name"], config.get("module")
     name = config.get("config") if name == "function" else name
     place = _module(module or "keras.layers", keras) if _is_keras(module or "keras.layers") else None
-    if module is not None and (place is not None and hasattr(place, str(name)) or not _is_keras(module)):
+    if module is not None and ((place is not None and hasattr(place, str(name))) or not _is_keras(module)):
         return code_refused(what, f"{module}.{name} {where}, which is no building block of Keras and")
-    return ModelError(
-        f"{what} holds {name!r} {where}, which keras {keras.__version__} does not know; a layer of your own has to be "
-        "registered first, with @keras.saving.register_keras_serializable(), in a Keras on its torch backend."
-    )
+    return ModelError(f"{what} holds {name!r} {where}, which keras {keras.__version__} does not know; {REGISTER}")
 
 
 def _is_keras(module: str) -> bool:

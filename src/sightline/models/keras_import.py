@@ -11,6 +11,7 @@ import builtins
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -50,6 +51,13 @@ def instances() -> list[Any]:
     return [sys.modules[name] for name in ("keras", PRIVATE) if name in sys.modules]
 
 
+def gist(error: BaseException) -> str:
+    """What an error of Keras comes down to: it often prints whole configurations."""
+    unknown = re.search(r"Could not (?:locate|find|interpret)[^.\n]*|Unknown [\w ]+: '[^']*'", str(error))
+    lines = [unknown[0]] if unknown else str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].strip().removesuffix(".")[:300]
+
+
 def _beside() -> Any:
     with _lock:
         if PRIVATE in sys.modules:
@@ -58,7 +66,8 @@ def _beside() -> Any:
             needed("keras", "keras")
         if _Finder not in sys.meta_path:
             sys.meta_path.insert(0, _Finder)
-        keras = needed(PRIVATE, "keras")
+        with _without_triton() if "tensorflow" in sys.modules else nullcontext():
+            keras = needed(PRIVATE, "keras")
         if backend_of(keras) != "torch":
             raise ModelError(f"keras {keras.__version__} has no torch backend; Sightline needs keras 3.5 or later.")
         return keras
@@ -87,6 +96,19 @@ def _needed_here(name: str) -> None:
 def _import_module(name: str, package: str | None = None) -> ModuleType:
     _needed_here(name)
     return importlib.import_module(_renamed(name), package)
+
+
+@contextmanager
+def _without_triton() -> Iterator[None]:
+    """torch goes without Triton, whose library crashes the process where TensorFlow's was loaded before."""
+    if "triton" in sys.modules:
+        yield
+        return
+    sys.modules["triton"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["triton"]
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def wrap(
         found.output if output == "auto" else output,
         min(batch_size or found.batch_size, found.batch_size) if found.batch_size else batch_size,
         source=getattr(network, "__name__", type(owned(module)).__name__),
-        warnings=told + _unnormalized(module, mean, std),
+        warnings=found.remarks + told + _unnormalized(module, mean, std),
         words=found.words,
     )
 

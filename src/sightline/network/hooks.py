@@ -33,8 +33,10 @@ def borrow(network: nn.Module) -> Iterator[None]:
     Also inside a caller's `no_grad`, `inference_mode` or `autocast`, and also after an error. Threads that
     borrow the same network wait for each other.
     """
+    own = owned(network)
     with ExitStack() as undo:
-        undo.enter_context(lock_of(owned(network)))
+        undo.enter_context(lock_of(getattr(own, "lock_owner", own)))
+        getattr(own, "catch_up", _nothing)()  # a copy of a model that is trained elsewhere
         undo.enter_context(torch.inference_mode(False))
         undo.enter_context(torch.enable_grad())
         undo.enter_context(torch.autocast(device_of(network).type, enabled=False))
@@ -44,6 +46,10 @@ def borrow(network: nn.Module) -> Iterator[None]:
         for module in network.modules():
             _quiet(module, undo)
         yield
+
+
+def _nothing() -> None:
+    """What a network does that is nobody's copy."""
 
 
 @contextmanager
