@@ -63,7 +63,7 @@ def known_timm(network: Any) -> Known | None:
         std,
         _labels(cfg, inner.num_classes),
         geometry=partial(_geometry, config=config),
-        output="regression" if bare else "auto",
+        output="embedding" if bare else "auto",
         warnings=(_NO_CLASSES,) if bare else (),
     )
 

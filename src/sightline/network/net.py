@@ -188,8 +188,8 @@ class Net:
     def trace(self, images: Tensor) -> Trace:
         """What happens inside for images of this shape; found out once."""
         key = ("trace", tuple(images.shape[1:]), images.device, dtype_of(self.module))
-        with self.packing.hidden():
-            return self.facts.know(key, lambda: trace(self.module, self._ready(images[:1])))
+        with self.packing.hidden(), told(self.module, images):
+            return self.facts.know(key, lambda: trace(self.module, self._ready(images[:1]), self.readout.output))
 
     def prepare(self, images: Tensor, layer: str | None) -> None:
         """Find out how a layer lies on the images as they are, before others are shown to the network."""
