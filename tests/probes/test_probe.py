@@ -13,7 +13,7 @@ from torch import nn
 from worlds import box_mask, model_of, photo_of, pixels_of, probed, two_classes
 
 import sightline as sl
-from sightline.core.errors import OptionError, PhotoError, TargetError
+from sightline.core.errors import OptionError, PhotoError
 
 SIZE, BOX = (24, 32), (6, 5, 12, 11)
 INSIDE = box_mask(SIZE, BOX)
