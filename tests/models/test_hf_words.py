@@ -90,7 +90,7 @@ def test_texts_are_read_anew_when_the_network_has_learned(folders):
 
 def test_without_a_text_there_is_nothing_to_explain_and_the_error_says_what_to_give(folders):
     model = sl.load(f"hf/{folders['clip']}")
-    with pytest.raises(sl.TargetError, match="embedding, which ranks nothing; give a target, such as a text"):
+    with pytest.raises(sl.TargetError, match="embedding ranks nothing: ask for a text"):
         sl.explain(model, PICTURE, "saliency")
     with pytest.raises(sl.TargetError, match=r"has no top; give it labels="):
         sl.predict(model, PICTURE)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sightline.core.errors import ModelError
 from sightline.core.heats import Warning
 from sightline.models.huggingface_files import read_json, repository
-from sightline.models.huggingface_photos import Preprocessing, family_processor, measured, processor_of
+from sightline.models.huggingface_photos import Preprocessing, at_size, family_processor, measured, processor_of
 from sightline.models.huggingface_tasks import ASKED, TASKS, channels_of, kind_of, labels_of, own_size, task_of
 from sightline.models.huggingface_weights import built, quiet
 from sightline.models.huggingface_words import Texts, among, writer
@@ -84,8 +84,8 @@ def _assumed(prepared: Preprocessing, processor: Any, size: tuple[int, int] | No
         f"nothing says how photos were prepared for this network: they are as {type(processor).__name__} does by "
         "default. Give input_size, mean, std and resize where it was trained on others."
     )
-    warnings = (*prepared.warnings, Warning("preprocessing-assumed", message))
-    return replace(prepared, geometry=prepared.at(size or prepared.geometry.size), warnings=warnings)
+    prepared = at_size(processor, prepared, size) if size else prepared
+    return replace(prepared, warnings=(*prepared.warnings, Warning("preprocessing-assumed", message)))
 
 
 def _known(
