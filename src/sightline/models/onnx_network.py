@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sightline.core.errors import ModelError, NetworkError
+from sightline.core.errors import ModelError
 from sightline.models.known import Known
 from sightline.models.onnx_torch import converted
 from sightline.models.request import needed
-from sightline.network.adapters import in_parts
-from sightline.network.readout import answer_of
+from sightline.network.adapters import by_input, in_parts
 
 _CLOSE = 1e-3  # of the largest answer: how far torch's answers may be from ONNX Runtime's
 _SIDE = 64  # of a random image, where a graph takes any
@@ -44,6 +43,8 @@ class OnnxNetwork(nn.Module):
     why torch does not. A graph that takes whole numbers gets pixels from 0 to 255.
     """
 
+    body: nn.Module | None
+
     def __init__(self, session: Any, ends: Sequence[_End], body: nn.Module | None = None, why_deaf: str = "") -> None:
         super().__init__()
         self.session, self.ends, self.why_deaf = session, ends, why_deaf
@@ -58,21 +59,18 @@ class OnnxNetwork(nn.Module):
         self.eval()
 
     def forward(self, *images: Tensor, **beside: Any) -> Any:
-        given = dict(zip([self.image], images, strict=False)) | beside
-        if self.last and self.image in given:
+        given = by_input({name: shape for name, (shape, _) in self.takes.items()}, self.image, images, beside)
+        if self.last:
             given[self.image] = given[self.image].movedim(1, -1)
-        if given.keys() != self.takes.keys():
-            missing = [f"{name!r} {self.takes[name][0]}" for name in self.takes if name not in given]
-            said = f"it needs {', '.join(missing)} too" if missing else "it has no other"
-            raise NetworkError(f"the graph takes {list(self.takes)}; {said}: inputs={{name: tensor}}.")
-        found = in_parts(self._runtime if self.body is None else self._torch, given, self.at_once)
+        ask = self._runtime if self.body is None else partial(self._torch, self.body)
+        found = in_parts(ask, given, self.at_once)
         answers = {
             end.name: one if end.step is None else end.step(one) for end, one in zip(self.ends, found, strict=True)
         }
         return next(iter(answers.values())) if len(answers) == 1 else answers
 
-    def _torch(self, given: Mapping[str, Any]) -> tuple[Tensor, ...]:
-        found = self.body(*(torch.as_tensor(self._counted(name, given[name])) for name in self.takes))
+    def _torch(self, body: nn.Module, given: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        found = body(*(torch.as_tensor(self._counted(name, given[name])) for name in self.takes))
         return tuple(found) if isinstance(found, list | tuple) else (found,)
 
     def _runtime(self, given: Mapping[str, Any]) -> tuple[Tensor, ...]:
@@ -182,7 +180,7 @@ def _samples(network: OnnxNetwork) -> dict[str, Tensor]:
     return made
 
 
-def _before_the_end(proto: Any, onnx: Any) -> tuple[Any, list[_End]]:
+def _before_the_end(proto: Any, onnx: Any) -> tuple[Any, Sequence[_End]]:
     """A graph that stops before its outputs' softmaxes and sigmoids, and those as steps of torch's."""
     cut = onnx.ModelProto()
     cut.CopyFrom(proto)

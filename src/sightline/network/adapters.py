@@ -138,6 +138,18 @@ def by_name(
     return Adapter(network, ask)
 
 
+def by_input(
+    takes: Mapping[str, Any], image: str, images: tuple[Any, ...], beside: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a graph is given, by the names of what it `takes`; a shape each. Raises NetworkError where they differ."""
+    given = dict(zip([image], images, strict=False)) | dict(beside)
+    if given.keys() != takes.keys():
+        missing = [f"{name!r} {tuple(takes[name])}" for name in takes if name not in given]
+        said = f"it needs {', '.join(missing)} too" if missing else f"it has no other than {list(takes)}"
+        raise NetworkError(f"the graph was given {list(given)}; {said}: inputs={{name: tensor}}.")
+    return given
+
+
 def in_parts(ask: Callable[[Mapping[str, Any]], Any], given: Mapping[str, Any], count: int | None) -> Any:
     """What `ask` answers to tensors of N rows by name, `count` rows at a time; None is all of them at once."""
     rows = max((len(value) for value in given.values() if isinstance(value, Tensor) and value.ndim), default=0)

@@ -194,6 +194,11 @@ def on_the_way_back(tensor: Tensor, change: Callable[[Tensor], Tensor]) -> Tenso
     return tensor
 
 
+def name_of(function: Any) -> str:
+    """What a function that torch calls is called, an operator of an exported graph too: "relu.default" is "relu"."""
+    return str(getattr(function, "__name__", "")).partition(".")[0]
+
+
 def first_tensor(output: Any) -> Tensor | None:
     """The tensor that a module put out, or the first of several."""
     if isinstance(output, Tensor):
