@@ -58,6 +58,7 @@ def read_sheets(path: str | os.PathLike[str], frames: int | None, limit: int) ->
         for i in range(count):
             image.seek(i)
             refuse_size(image, limit // len(wanted))
+            image.load()  # only then does WebP know for how long it is shown
             if i in wanted:
                 got[i] = image_pixels(image), clock
             clock += float(image.info.get("duration", 0)) / 1000
