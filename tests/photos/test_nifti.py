@@ -13,7 +13,6 @@ from sightline.core.errors import PhotoError
 from sightline.photos.nifti import nifti_bytes
 from sightline.photos.volumes import open_volume, volumes_of
 
-
 ORIENTATIONS = list(itertools.product(itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)))
 SPACING = (1.5, 2.0, 4.0)
 
