@@ -79,3 +79,10 @@ def test_ci_runs_the_readmes_test_command():
 
 def test_the_change_log_names_this_version():
     assert f"## [{sl.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_guide_explains_every_warning():
+    text = (ROOT / "docs" / "guide.md").read_text()
+    for path in (ROOT / "src").rglob("*.py"):
+        for code in re.findall(r'\bWarning\(\s*"([a-z-]+)"', path.read_text()):
+            assert f"`{code}`" in text, f"{code} of {path.name}"
