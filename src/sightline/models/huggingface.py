@@ -14,7 +14,8 @@ from sightline.models.huggingface_files import read_json, repository
 from sightline.models.huggingface_photos import Preprocessing, at_size, family_processor, measured, processor_of
 from sightline.models.huggingface_tasks import ASKED, TASKS, channels_of, kind_of, labels_of, own_size, task_of
 from sightline.models.huggingface_weights import built, quiet
-from sightline.models.huggingface_words import Texts, among, writer
+from sightline.models.huggingface_words import Texts, among
+from sightline.models.huggingface_writing import writer
 from sightline.models.known import Known
 from sightline.models.model import Model
 from sightline.models.request import Request, needed
