@@ -23,13 +23,19 @@ _RECOGNISERS: tuple[tuple[str, str], ...] = (
     ("keras", "keras_live:known_keras"),
     ("_sightline_keras", "keras_live:known_keras"),
     ("transformers", "huggingface:recognised"),
+    ("torch.export", "exported:known_exported"),
     ("onnx", "onnx_network:known_onnx"),
     ("onnxruntime", "onnx_network:known_session"),
     ("jax", "bridges:compiled_by_jax"),
     ("tensorflow", "bridges:compiled_by_tensorflow"),
+    ("sklearn", "black_boxes:known_estimator"),
 )
 """(library, room:function): the function takes a network and gives a Known, or None for what is not the library's."""
-_BACKENDS: dict[str, str] = {"jax": "bridges:jax_network", "tensorflow": "bridges:tensorflow_network"}
+_BACKENDS: dict[str, str] = {
+    "jax": "bridges:jax_network",
+    "numpy": "black_boxes:numpy_network",
+    "tensorflow": "bridges:tensorflow_network",
+}
 """backend -> room:function that makes a network of a function of such arrays, and of a layout or None."""
 LAYOUTS = ("NCHW", "NHWC")
 

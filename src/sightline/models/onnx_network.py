@@ -39,15 +39,15 @@ class _End:
 class OnnxNetwork(nn.Module):
     """Images (N, C, *spatial) to the graph's output, or to a dictionary of its outputs where there are several.
 
-    `body` is the graph as torch runs it: then its nodes are layers. Else ONNX Runtime runs it, and `why_deaf` says
+    `body` is the graph as torch runs it: then its nodes are layers. Else ONNX Runtime runs it, and `why` says
     why torch does not. A graph that takes whole numbers gets pixels from 0 to 255.
     """
 
     body: nn.Module | None
 
-    def __init__(self, session: Any, ends: Sequence[_End], body: nn.Module | None = None, why_deaf: str = "") -> None:
+    def __init__(self, session: Any, ends: Sequence[_End], body: nn.Module | None = None, why: str = "") -> None:
         super().__init__()
-        self.session, self.ends, self.why_deaf = session, ends, why_deaf
+        self.session, self.ends, self.why = session, ends, why
         self.takes = {one.name: (one.shape, _dtype(one.type)) for one in session.get_inputs()}
         self.image = next((name for name, (shape, _) in self.takes.items() if len(shape) > 2), next(iter(self.takes)))
         shape = self.takes[self.image][0]
@@ -99,7 +99,7 @@ def known_session(network: Any) -> Known | None:
     if not isinstance(network, needed("onnxruntime", "onnx").InferenceSession):
         return None
     why = 'an InferenceSession gives none; sl.load("file.onnx") can, where the graph can be made of torch\'s layers'
-    return _described(OnnxNetwork(network, [_End(one.name) for one in network.get_outputs()], why_deaf=why))
+    return _described(OnnxNetwork(network, [_End(one.name) for one in network.get_outputs()], why=why))
 
 
 def _session(model: bytes) -> Any:
@@ -123,7 +123,7 @@ def _best(proto: Any, plain: OnnxNetwork, onnx: Any) -> OnnxNetwork:
     try:
         expected = plain(**samples)
     except Exception as error:  # whatever a graph raises for random images
-        plain.why_deaf = f"it could not be tried on random images ({_line(error)}), so torch's answers are not known"
+        plain.why = f"it could not be tried on random images ({_line(error)}), so torch's answers are not known"
         return plain
     body, ends = _before_the_end(proto, onnx)
     seen = plain
@@ -133,13 +133,13 @@ def _best(proto: Any, plain: OnnxNetwork, onnx: Any) -> OnnxNetwork:
             body, ends, seen = proto, plain.ends, plain
     for made in converted(body, onnx):
         if isinstance(made, str):
-            seen.why_deaf = seen.why_deaf or made
+            seen.why = seen.why or made
             continue
         network = OnnxNetwork(seen.session, ends, made)
         for network.at_once in (None, seen.at_once):
             if _alike(network, samples, expected):
                 return network
-        seen.why_deaf = "what onnx2torch makes of it answers otherwise than ONNX Runtime"
+        seen.why = "what onnx2torch makes of it answers otherwise than ONNX Runtime"
     return seen
 
 

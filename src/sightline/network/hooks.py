@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.core.errors import NetworkError
-from sightline.network.adapters import owned
+from sightline.network.adapters import FunctionNetwork, owned
 
 Look = Callable[[str, nn.Module, Any, Tensor], Tensor]
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
@@ -62,6 +62,10 @@ def told(network: nn.Module, images: Tensor) -> Iterator[None]:
             f"{type(owned(network)).__name__} raised this for images {tuple(images.shape)}; is that its input size?"
         )
         error.add_note(what)
+        if isinstance(owned(network), FunctionNetwork) and isinstance(error, TypeError | AttributeError):
+            error.add_note(
+                "A function of other arrays than torch's is wrapped with backend='jax', 'tensorflow' or 'numpy'."
+            )
         raise
 
 
