@@ -76,6 +76,8 @@ def test_a_text_is_a_target_the_cosine_times_the_networks_scale(folders, name):
     ).logits_per_image[0, 0]
     (expected,) = torch.autograd.grad(score, leaf)
     assert literal.same(heat.values, expected[0])
+    drawn = sl.visualize(model, "a dog", steps=2)
+    assert drawn.images.shape[1:] == (3, 48, 48)
     both = sl.explain(model, PICTURE, "saliency", target=sl.targets.Text("a dog") - sl.targets.Text("a cat"))
     assert float(both.values.abs().max()) > 0
 
