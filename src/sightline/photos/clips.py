@@ -53,7 +53,7 @@ def read_sheets(path: str | os.PathLike[str], frames: int | None, limit: int) ->
         count, pages = int(getattr(image, "n_frames", 1)), image.format == "TIFF"
         _refuse_length(count)
         if count < 2:
-            raise PhotoError("it holds one picture; a volume or clip has several.")
+            raise PhotoError("it holds one picture, where several frames or pages are needed.")
         wanted, got, clock = chosen(count, None if pages else frames), {}, 0.0
         for i in range(count):
             image.seek(i)

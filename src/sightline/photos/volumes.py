@@ -17,7 +17,7 @@ from sightline.core.errors import PhotoError
 from sightline.core.heats import Warning
 from sightline.photos.clips import FILMS, SHEETS, read_film, read_sheets
 from sightline.photos.decode import Photo, name_of
-from sightline.photos.files import over_limit, pixel_limit, reading
+from sightline.photos.files import pixel_limit, read_array
 from sightline.photos.nifti import AXES, Place, image_values, read_nifti
 from sightline.photos.pixels import array_pixels, fit_channels, is_tensor, tensor_array
 
@@ -153,7 +153,7 @@ def _from_file(path: str | os.PathLike[str], ask: _Ask) -> Volume:
     if ending in NIFTI:
         return replace(_scaled(*read_nifti(path, ask.limit, ask.axes), ask), name=_stem(path))
     if ending == ".npy":
-        pixels = _numpy(path, ask)
+        pixels = _voxels(read_array(path, ask.limit), ask, _LAST)
     elif ending in FILMS:
         pixels, times = read_film(path, ask.frames, ask.limit)
     elif ending in SHEETS:
@@ -168,17 +168,6 @@ def _from_file(path: str | os.PathLike[str], ask: _Ask) -> Volume:
 def _stem(path: str | os.PathLike[str]) -> str | None:
     name = name_of(path)
     return name.removesuffix(".nii") if name else None
-
-
-def _numpy(path: str | os.PathLike[str], ask: _Ask) -> NDArray[Any]:
-    with reading(path) as where:
-        mapped = np.load(where, mmap_mode="r", allow_pickle=False)
-        if not isinstance(mapped, np.ndarray):
-            mapped.close()
-            raise PhotoError("it is an archive of arrays; load the one that is meant.")
-        if mapped.size > ask.limit:
-            raise over_limit(mapped.shape, ask.limit)
-        return _voxels(np.array(mapped), ask, _LAST)
 
 
 def _voxels(array: NDArray[Any], ask: _Ask, hint: str) -> NDArray[Any]:
