@@ -112,7 +112,9 @@ def settled(target: Target, scores: Tensor, output: str) -> Target:
     is.
     """
     if output == "embedding" and isinstance(target, Predicted):
-        raise TargetError("an embedding ranks nothing: ask for a text, or for targets.Similar(embedding).")
+        raise TargetError(
+            "an embedding ranks nothing: ask for targets.Similar(embedding), or for a text where any is read."
+        )
     if scores.ndim == 2:
         return Classes(tuple(scores.argmax(1).tolist())) if isinstance(target, Predicted) else target
     if isinstance(target, Classes):
@@ -171,6 +173,7 @@ def unmatched(target: Target, scores: Tensor) -> list[int]:
 
 def _best_box(answer: Tensor, index: int | None) -> Box:
     """The best-scoring box of one image's (Q, 4 + K), of class `index` or of any."""
+    answer = answer[(answer[:, 2:4] > answer[:, :2]).all(1)]  # a box without area cannot be found again
     chances = answer[:, 4:]
     if index is not None:
         column = index_in(index, chances.shape[1], "class")

@@ -61,7 +61,8 @@ def _boxes(model: Model, scores: Tensor, top: int, view: View | None) -> list[Pr
     """What is detected (Q, 4 + K), best first, a box for each; of boxes that repeat each other the best."""
     from torchvision.ops import batched_nms
 
-    boxes, chances = scores[:, :4].float(), scores[:, 4:].float()
+    scores = scores[(scores[:, 2:4] > scores[:, :2]).all(1)].float()  # a box without area is none
+    boxes, chances = scores[:, :4], scores[:, 4:]
     best, where = (part[:_READ] for part in chances.flatten().sort(descending=True, stable=True))
     best, where = best[best > 0], where[best > 0]
     rows, classes = where // chances.shape[1], where % chances.shape[1]

@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from sightline.attribution.cams import Layers
-from sightline.attribution.driver import bind, run, supported
+from sightline.attribution.catalog import method as known_method
+from sightline.attribution.driver import bind, offered, run
 from sightline.core.errors import NetworkError, OptionError, SightlineWarning
 from sightline.core.heats import Heat, Warning
 from sightline.models.known import known
@@ -81,8 +82,8 @@ def plain(images: Tensor) -> Tensor:
 
 def preferred(net: Net, images: Tensor) -> str:
     """The first method of PREFERRED whose needs the network meets; the last of them needs nothing."""
-    able = [method.id for method in supported(net, images)]
-    return next(name for name in PREFERRED if name in able)
+    needs = {name: known_method(name).needs for name in PREFERRED}
+    return next(name for name, asked in needs.items() if asked <= offered(net, images, asked=asked))
 
 
 def announce(found: Iterable[Warning]) -> None:
