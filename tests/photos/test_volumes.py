@@ -96,6 +96,9 @@ def test_a_window_says_what_is_black_and_what_is_white():
     volume = open_volume(hounsfield, window=(-160, 240))
     assert volume.pixels.ravel().tolist() == [0, 0, 0.5, 1, 1]
     assert volume.warnings == ()
+    assert volume.windows == ((-160, 240),)
+    with pytest.raises(PhotoError, match="raw values"):
+        open_volume(volume, window=(0, 1))
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,7 @@ def test_a_window_of_its_own_is_said_by_every_result(tmp_path):
     assert ["percentile" in str(one.message) for one in told] == [True]
     ex = sl.explain(model, sl.open_volume(tmp_path / "scan.nii", window=(0, 900)), "saliency")
     assert ex.warnings == ()
+    assert (ex.provenance["windows"], ex.provenance["axes"]) == ([[0, 900]], "SPL")
 
 
 def test_attribute_takes_a_model_of_volumes():

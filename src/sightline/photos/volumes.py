@@ -36,13 +36,15 @@ Window = tuple[float, float]
 class Volume:
     """Voxels (d, h, w, C), uint8 or float32 in [0, 1]: the slices of a volume, or the frames of a clip.
 
-    `place`: where they lie, for those of a NIfTI file; `times`: the second of each frame, for those of a video.
+    `place`: where they lie, for those of a NIfTI file; `times`: the second of each frame, for those of a video;
+    `windows`: the raw values that became 0 and 1, one for all channels or one for each.
     """
 
     pixels: NDArray[Any] = field(repr=False)
     name: str | None = None
     place: Place | None = None
     times: tuple[float, ...] | None = None
+    windows: tuple[Window, ...] = ()
     warnings: tuple[Warning, ...] = ()
 
     @property
@@ -132,42 +134,53 @@ class _Ask:
 
 def _opened(source: object, ask: _Ask) -> Volume:
     if isinstance(source, Volume):
-        return source
+        return _without_window(source, ask)
     if isinstance(source, str | os.PathLike):
         return _from_file(source, ask)
     if _is_nibabel(source):
         return _scaled(*image_values(source, ask.limit, ask.axes), ask)
     if isinstance(source, np.ndarray):
-        return Volume(_voxels(source, ask, _LAST))
+        return _volume(source, ask, _LAST)
     if is_tensor(source):
         array = tensor_array(source)
         last = np.moveaxis(array, 0, -1) if array.ndim == 4 else array
-        return Volume(_voxels(last, ask, "Move its channels first: (C, d, h, w)."))
+        return _volume(last, ask, "Move its channels first: (C, d, h, w).")
     raise PhotoError(f"a volume is {KINDS}; got {type(source).__name__}.")
 
 
 def _from_file(path: str | os.PathLike[str], ask: _Ask) -> Volume:
     lower = os.fsdecode(path).lower()
     ending = next((one for one in sorted(_FILES, key=len, reverse=True) if lower.endswith(one)), None)
-    times = None
     if ending in NIFTI:
-        return replace(_scaled(*read_nifti(path, ask.limit, ask.axes), ask), name=_stem(path))
-    if ending == ".npy":
-        pixels = _voxels(read_array(path, ask.limit), ask, _LAST)
+        found = _scaled(*read_nifti(path, ask.limit, ask.axes), ask)
+    elif ending == ".npy":
+        found = _volume(read_array(path, ask.limit), ask, _LAST)
     elif ending in FILMS:
         pixels, times = read_film(path, ask.frames, ask.limit)
+        found = _without_window(Volume(pixels, times=times), ask)
     elif ending in SHEETS:
-        pixels, times = read_sheets(path, ask.frames, ask.limit)
+        pages, clock = read_sheets(path, ask.frames, ask.limit)
+        found = _without_window(Volume(pages, times=clock), ask)
     else:
         raise PhotoError(
             f"{os.fsdecode(path)!r} is no volume or clip that can be read; possible: {', '.join(_FILES)}."
         )
-    return Volume(pixels, _stem(path), times=times)
+    return replace(found, name=_stem(path))
 
 
 def _stem(path: str | os.PathLike[str]) -> str | None:
     name = name_of(path)
     return name.removesuffix(".nii") if name else None
+
+
+def _without_window(volume: Volume, ask: _Ask) -> Volume:
+    if ask.window is not None:
+        raise PhotoError("a window is of raw values, as in NIfTI files and arrays; these are in [0, 1] already.")
+    return volume
+
+
+def _volume(array: NDArray[Any], ask: _Ask, hint: str) -> Volume:
+    return Volume(_voxels(array, ask, hint), windows=(ask.window,) if ask.window else ())
 
 
 def _voxels(array: NDArray[Any], ask: _Ask, hint: str) -> NDArray[Any]:
@@ -192,7 +205,7 @@ def _voxels(array: NDArray[Any], ask: _Ask, hint: str) -> NDArray[Any]:
 def _scaled(values: NDArray[np.float32], place: Place, ask: _Ask) -> Volume:
     """Raw values (d, h, w, C) in the window that was asked for, else in their own, which is said."""
     if ask.window is not None:
-        return Volume(_shares(values, ask.window), place=place)
+        return Volume(_shares(values, ask.window), place=place, windows=(ask.window,))
     each = [_own_window(one) for one in np.moveaxis(values, -1, 0)]
     shares = np.stack([_shares(values[..., i], one) for i, one in enumerate(each)], -1)
     words = ", ".join(f"({low:g}, {high:g})" for low, high in each)
@@ -200,7 +213,7 @@ def _scaled(values: NDArray[np.float32], place: Place, ask: _Ask) -> Volume:
         f"the volume's own 0.5th and 99.5th percentile became 0 and 1: {words}. Give what the network was trained "
         "with: sl.open_volume(path, window=(low, high))."
     )
-    return Volume(shares, place=place, warnings=(Warning("own-window", message),))
+    return Volume(shares, place=place, windows=tuple(each), warnings=(Warning("own-window", message),))
 
 
 def _own_window(values: NDArray[np.float32]) -> Window:
