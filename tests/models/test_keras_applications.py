@@ -116,7 +116,7 @@ def test_weights_come_from_a_file(tmp_path, ending):
 
 @pytest.mark.parametrize("weights", [None, "default"])
 def test_a_network_that_keras_has_not_for_torch_says_so(weights):
-    with pytest.raises(sl.ModelError, match="keras/NASNetMobile cannot be made: .* not available with the torch"):
+    with pytest.raises(sl.ModelError, match=r"keras/NASNetMobile cannot be made: .* not available with the torch"):
         sl.load("keras/NASNetMobile", weights=weights)
 
 

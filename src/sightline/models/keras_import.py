@@ -48,13 +48,15 @@ def backend_of(keras: Any) -> str:
 
 def instances() -> list[Any]:
     """Every instance of Keras in this process, the user's own first."""
-    return [sys.modules[name] for name in ("keras", PRIVATE) if name in sys.modules]
+    return [sys.modules[name] for name in ("keras", PRIVATE) if sys.modules.get(name)]
 
 
 def gist(error: BaseException) -> str:
     """What an error of Keras comes down to: it often prints whole configurations."""
-    unknown = re.search(r"Could not (?:locate|find|interpret)[^.\n]*|Unknown [\w ]+: '[^']*'", str(error))
-    lines = [unknown[0]] if unknown else str(error).strip().splitlines() or [type(error).__name__]
+    said = str(error).strip()
+    unknown = re.search(r"Could not (?:locate|find|interpret)[^.\n]*|Unknown [\w ]+: '[^']*'", said)
+    bold = re.search("\x1b\\[1m(.*?)\x1b\\[0m", said, re.DOTALL)  # inside an account of the layer's arguments
+    lines = [unknown[0]] if unknown else (bold[1] if bold else said).strip().splitlines() or [type(error).__name__]
     return lines[0].strip().removesuffix(".")[:300]
 
 
@@ -66,8 +68,11 @@ def _beside() -> Any:
             needed("keras", "keras")
         if _Finder not in sys.meta_path:
             sys.meta_path.insert(0, _Finder)
-        with _without_triton() if "tensorflow" in sys.modules else nullcontext():
-            keras = needed(PRIVATE, "keras")
+        try:
+            with _without_triton() if sys.modules.get("tensorflow") else nullcontext():
+                keras: Any = importlib.import_module(PRIVATE)
+        except ImportError as error:
+            raise ModelError(f"keras cannot be imported on its torch backend: {error}.") from error
         if backend_of(keras) != "torch":
             raise ModelError(f"keras {keras.__version__} has no torch backend; Sightline needs keras 3.5 or later.")
         return keras
@@ -89,7 +94,7 @@ def _import(name: str, names: Any = None, local: Any = None, wanted: Any = (), l
 def _needed_here(name: str) -> None:
     """What Keras would only look for, and torch's backend does not need, is not there unless it is in use."""
     library = name.partition(".")[0]
-    if library in _UNNEEDED and library not in sys.modules:
+    if library in _UNNEEDED and not sys.modules.get(library):
         raise ModuleNotFoundError(f"No module named {library!r}", name=library)
 
 

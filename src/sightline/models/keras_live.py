@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sightline.core.errors import ModelError
 from sightline.core.heats import Warning
@@ -83,9 +84,11 @@ def _catch_up(source: Callable[[], Any], copy: Any, as_array: Callable[[Any], An
         return
     if len(original.weights) != len(copy.weights):
         raise ModelError(f"the layers of the Keras model {original.name!r} have changed: wrap it again.")
+    if any(one._value is None for one in original.weights):
+        return  # JAX's trainer has taken them, and puts them back when it is done
     changed = False
     for theirs, own in zip(original.weights, copy.weights, strict=True):
-        now = torch.from_numpy(np.array(as_array(theirs.value))).to(own.value)
+        now = _as_tensor(as_array(theirs.value)).to(own.value)
         if not torch.equal(now, own.value):
             with torch.no_grad():
                 own.value.copy_(now)
@@ -94,6 +97,11 @@ def _catch_up(source: Callable[[], Any], copy: Any, as_array: Callable[[Any], An
         for layer in copy._flatten_layers():
             if hasattr(layer, "finalize_state"):  # Normalization calculates with what it makes of its weights
                 layer.finalize_state()
+
+
+def _as_tensor(array: Any) -> Tensor:
+    """A NumPy array as a tensor of its own; bfloat16, which is not NumPy's, as float32."""
+    return torch.from_numpy(np.array(array, np.float32 if array.dtype.name == "bfloat16" else None))
 
 
 def _difference(source: Any, keras: Any, twin: KerasNetwork) -> float:

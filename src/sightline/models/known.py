@@ -79,7 +79,7 @@ def known(network: Any, backend: str = "auto", layout: str | None = None) -> Kno
     if backend not in ("auto", "torch"):
         raise ModelError(f"backend={backend!r}; possible: {', '.join(('auto', 'torch', *_BACKENDS))}.")
     for library, where in _RECOGNISERS:
-        found = part_of(where)(network) if library in sys.modules else None
+        found = part_of(where)(network) if sys.modules.get(library) else None
         if found is not None:
             return _laid_out(found, layout)
     return Known(channels_last(as_network(network)) if layout == "NHWC" else as_network(network))
