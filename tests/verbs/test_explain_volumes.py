@@ -216,6 +216,8 @@ def test_a_region_of_a_segmented_volume_is_in_its_own_voxels():
     assert np.allclose(ex.map, mask / mask.sum() * float(network.weight[2].detach()), atol=1e-6)
     with pytest.raises(sl.TargetError, match="they have to be equal"):
         sl.explain(wrapped(network), noise(*SIZE), "saliency", target=sl.targets.Region(mask[0], 2))
+    with pytest.raises(sl.TargetError, match="take a class or a Region"):
+        sl.explain(wrapped(network), noise(*SIZE), "saliency", target=sl.targets.Box((0, 0, 4, 4), 2))
 
 
 # One and many, warnings, predictions ----------------------------------------------------------------------------

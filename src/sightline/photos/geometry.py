@@ -45,6 +45,7 @@ class Geometry:
       channel; () is mid-grey.
     A crop whose margins are half a pixel off goes to the even one, as torchvision's, or `half="down"`, as
     transformers'. `box` (h, w) is what a crop's photo covers, or a padded one fits in, where that is not the input.
+    `interpolation` is Pillow's of that name, antialiased; "linear" is without, as torchvision's for video.
 
     Raises PhotoError for values out of range.
     """

@@ -130,5 +130,5 @@ def _draw_head(axis: Any, panel: Panel, wide: float, alone: bool) -> None:
 
 def _draw_label(axis: Any, label: str, high: float) -> None:
     axis.set_axis_off()
-    lines = "\n".join(textwrap.wrap(cut(label, int(2 * high * 11)), int(high * 11))[:2])
+    lines = "\n".join(textwrap.wrap(cut(label, int(2 * high * 11)), int(high * 11), break_long_words=False)[:2])
     axis.text(0.45, 0.5, lines, rotation=90, ha="center", va="center", fontsize=8.5, linespacing=1.05)

@@ -45,6 +45,8 @@ def on_photo(target: Target, view: View) -> Target:
 
 
 def _box_on_input(target: Box, view: View) -> Box:
+    if len(view.photo_size) != 2:
+        raise TargetError("a Box is what a detector finds in a photo; of a volume or clip take a class or a Region.")
     x0, y0, x1, y1 = target.box
     height, width = view.photo_size
     if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
