@@ -145,11 +145,13 @@ def _inputs(program: Any) -> dict[str, Any]:
 
 
 def _any_number(network: ExportedNetwork) -> bool:
-    """Whether two random images at once are answered as they are one by one."""
+    """Whether one random image more than it was made for is answered at once as it is in parts."""
     dice = torch.Generator().manual_seed(0)
     like = next((one for one in network.parameters()), torch.empty(0))
     given = {
-        name: torch.rand(2, *(side if isinstance(side, int) else 64 for side in shape[1:]), generator=dice).to(like)
+        name: torch.rand(
+            (network.at_once or 1) + 1, *(side if isinstance(side, int) else 64 for side in shape[1:]), generator=dice
+        ).to(like)
         for name, shape in network.takes.items()
     }
     with torch.no_grad():

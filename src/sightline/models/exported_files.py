@@ -15,7 +15,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,6 +29,7 @@ from sightline.models.sources import wrapped
 from sightline.network.adapters import FunctionNetwork
 
 _COMPILED = (".so", ".dll", ".dylib", ".pyd", ".o", ".cpp", ".cu", ".cubin", ".hsaco", ".ptx", ".spv")
+_LOGGERS = ("torch.export", "torch.export.pt2_archive._package", "torch._export.serde.serialize")
 _NAME = re.compile(r"[\w.+\-/ ]*")
 _OPERATORS = re.compile(
     r"torch\.ops\.(aten|prims|torchvision)\.(?!from_file\b|save\b|_?print\b|warn\b)\w+(\.\w+)?"
@@ -67,27 +68,33 @@ def load_exported(request: Request) -> Model:
         if compiled:
             raise code_refused(path.name, f"compiled code, {compiled[0]!r}")
         _check(path, members)
-    with _silence():
+    with _silence() as said:
         try:
             if compiled:
                 return wrapped(FunctionNetwork(torch._inductor.aoti_load_package(str(path))), request)
             program = torch.export.load(str(path))
         except Exception as error:  # a program of another torch, or a damaged one: torch raises anything
-            raise ModelError(f"torch {torch.__version__} cannot load {path.name}: {_line(error)}") from error
+            raise ModelError(
+                f"torch {torch.__version__} cannot load {path.name}: {_line([*said, error][0])}"
+            ) from error
     return wrapped(program, request)
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """What torch logs and warns of while it reads a file is in the error, or nothing that a user can act on."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+def _silence() -> Iterator[list[BaseException]]:
+    """Nothing that torch warns of or logs while it reads a file, but the errors that it logs instead of raising."""
+    errors: list[BaseException] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        errors.extend([record.exc_info[1]] if record.exc_info and record.exc_info[1] else [])
+        return False
+
+    with warnings.catch_warnings(), ExitStack() as undo:
+        warnings.simplefilter("ignore")
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(keep)
+            undo.callback(logging.getLogger(name).removeFilter, keep)
+        yield errors
 
 
 def _line(error: BaseException) -> str:

@@ -168,13 +168,15 @@ def _tried(network: OnnxNetwork, samples: Mapping[str, Tensor]) -> Any:
 
 
 def _samples(network: OnnxNetwork) -> dict[str, Tensor]:
-    """Two random images, in shares of 255 as pixels are, and ones for every other input."""
-    dice = torch.Generator().manual_seed(0)
+    """Random images, in shares of 255 as pixels are, one more than it takes at once; ones for every other input."""
+    dice, rows = torch.Generator().manual_seed(0), (network.at_once or 1) + 1
     made = {}
     for name, (shape, dtype) in network.takes.items():
         sides = [side if isinstance(side, int) else 3 if at == 1 else _SIDE for at, side in enumerate(shape)]
         image = name == network.image
-        numbers = torch.randint(0, 256, (2, *sides[1:]), generator=dice) / 255 if image else torch.ones(2, *sides[1:])
+        numbers = (
+            torch.randint(0, 256, (rows, *sides[1:]), generator=dice) / 255 if image else torch.ones(rows, *sides[1:])
+        )
         numbers = numbers.movedim(-1, 1) if image and network.last else numbers
         made[name] = numbers.to(torch.from_numpy(np.zeros(0, dtype)).dtype) if dtype.kind == "f" else numbers
     return made

@@ -135,6 +135,9 @@ def why_closed(network: nn.Module) -> str:
     """Why a network cannot be looked into, as far as it says so."""
     if isinstance(owned(network), torch.jit.ScriptModule):
         return "it is TorchScript; wrap the original network"
+    count = getattr(owned(network), "at_once", None)
+    if isinstance(count, int) and count > 1:
+        return f"it was exported for exactly {count} images at once; export it for one, or for any number"
     return str(getattr(owned(network), "why", ""))
 
 
