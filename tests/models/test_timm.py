@@ -133,7 +133,7 @@ FILES = {
     "tensors.safetensors": save_file,
     "tensors.pth": torch.save,
     "training.pth.tar.pt": lambda state, path: torch.save(
-        {"state_dict": {f"module.{name}": one for name, one in state.items()}, "epoch": 2, "args": Namespace(lr=1)},
+        {"state_dict": {f"module.{name}": one for name, one in state.items()}, "args": Namespace(lr=1)},
         path,
     ),
     "model.pt": lambda state, path: torch.save({"model": {f"_orig_mod.{n}": one for n, one in state.items()}}, path),
@@ -156,12 +156,12 @@ def test_a_checkpoint_says_how_many_classes_there_are(file, tmp_path):
 
 def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
     save_file(timm.create_model("resnet14t", num_classes=7).state_dict(), tmp_path / "other.safetensors")
-    with pytest.raises(sl.ModelError, match="other.safetensors does not fit this network: .* not in the network"):
+    with pytest.raises(sl.ModelError, match=r"other.safetensors does not fit this network: .* not in the network"):
         loaded(weights=tmp_path / "other.safetensors")
     torch.save({"state_dict": timm.create_model(SMALL), "evil": timm.create_model}, tmp_path / "whole.pth")
     with pytest.raises(sl.ModelError, match=r"whole.pth holds more than tensors.*allow_code_execution=True"):
         loaded(weights=tmp_path / "whole.pth")
-    with pytest.raises(sl.ModelError, match="no weights file 'absent.pth'"):
+    with pytest.raises(sl.ModelError, match=r"no weights file 'absent.pth'"):
         loaded(weights="absent.pth")
 
 
@@ -172,7 +172,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
         ("resnet50.a9_in1k", {}, "timm/resnet50 has no weights 'a9_in1k'; did you mean"),
         ("resnet50", {"weights": "a9_in1k"}, "timm/resnet50 has no weights 'a9_in1k'"),
         (SMALL, {"nun_classes": 3}, "timm/resnet10t: no option 'nun_classes'; did you mean 'num_classes'"),
-        (SMALL, {"features_only": True}, "no option 'features_only'; possible: num_classes, in_chans"),
+        (SMALL, {"features_only": True}, "no option 'features_only'; possible: in_chans, input_size"),
         (SMALL, {"num_classes": 0}, "num_classes=0; it has to be 1 or more"),
         (SMALL, {"in_chans": "3"}, "in_chans='3'"),
         (SMALL, {"input_size": (9, 9, 9)}, "could not be built with .*input_size"),

@@ -259,7 +259,7 @@ def test_a_segmentation_is_answered_by_areas():
         assert one.share == pytest.approx(float(mine.float().mean()), abs=1e-6)
         assert one.probability == pytest.approx(float(likely[one.index][mine].mean()), abs=1e-6)
         assert one.score == pytest.approx(float(scores[one.index][mine].mean()), abs=1e-6)
-    assert listed[1].words == f"dog, of the photo; {listed[1].probability:.1%} likely there"
+    assert listed[1].words == f"dog (of the photo; {listed[1].probability:.1%} likely there)"
     assert sl.explain(segmenter(), photo, "saliency").predictions == tuple(listed)
 
 

@@ -7,7 +7,6 @@ import ast
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,7 @@ def _by_target(
 def predict(given: argparse.Namespace) -> int:
     """The model's answers for each photo."""
     no_options(given, "predict")
-    from sightline.verbs.record import doubts_of
+    from sightline.verbs.record import answers_of, doubts_of
 
     model = model_of(given)
     photos = _Photos(given.photos, model)
@@ -80,7 +79,7 @@ def predict(given: argparse.Namespace) -> int:
             print(f"warning [{warning.code}]: {warning.message}")
     for group in photos:
         for (i, photo), found in zip(group, sl.predict(model, [p for _, p in group], top=given.top), strict=True):
-            rows.append({"photo": show.text(given.photos[i]), "predictions": list(map(asdict, found))})
+            rows.append({"photo": show.text(given.photos[i]), "predictions": answers_of(found)})
             if not given.json:
                 print("\n".join([show.bold(given.photos[i]), *show.answers(found)]))
                 print("".join(f"  warning [{one.code}]: {one.message}\n" for one in photo.warnings), end="")

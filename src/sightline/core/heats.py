@@ -52,7 +52,7 @@ class Prediction:
             return f"{self.label} at {corners(self.box)}"
         if self.share is None or self.probability is None:
             return self.label
-        return f"{self.label}, of the photo; {self.probability:.1%} likely there"
+        return f"{self.label} (of the photo; {self.probability:.1%} likely there)"
 
 
 def corners(box: Sequence[float]) -> str:

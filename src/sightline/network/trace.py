@@ -161,9 +161,9 @@ def _dependence(answer: Tensor, ran: list[_Ran], layouts: list[Layout | None]) -
 
 
 def _candidates(answer: Tensor) -> list[Tensor]:
-    """The first, the middle and the last candidate of a detector: in a pyramid they come from different levels."""
+    """The first and the last candidate of a detector: in a pyramid they come from different levels."""
     found = answer[0, :, 4:].amax(1).nonzero()[:, 0].tolist()
-    rows = dict.fromkeys(found[place] for place in (0, len(found) // 2, -1)) if found else ()
+    rows = dict.fromkeys((found[0], found[-1])) if found else ()
     return [answer[:, row, 4:] for row in rows] or [answer]
 
 
