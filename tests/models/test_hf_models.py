@@ -329,9 +329,18 @@ def test_a_transformer_takes_inputs_of_another_shape(folders, name, grid):
     assert model.traced().layout(heat.layer).grid == grid
 
 
-def test_loading_prints_nothing_and_leaves_transformers_as_it_was(folders, capfd):
+@pytest.fixture
+def chosen_level():
     log = hf.utils.logging
-    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    before = log.get_verbosity()
+    log.set_verbosity(log.CRITICAL - 7)  # of the user's own
+    yield log.CRITICAL - 7
+    log.set_verbosity(before)
+
+
+def test_loading_prints_nothing_and_leaves_transformers_as_it_was(folders, capfd, chosen_level):
+    log = hf.utils.logging
+    level, bars = chosen_level, log.is_progress_bar_enabled()
     shown = list(warnings.filters)
     folder = hf_folders.saved("vit", folders["vit"].parent / "headless")
     state = load_file(folder / "model.safetensors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -167,11 +168,12 @@ def _reversed(network: Any) -> nn.Module:
 
 def recognised(network: Any) -> Known | None:
     """A live network of transformers, with what its configuration says; None for any other."""
+    loaded = sys.modules.get("transformers.modeling_utils")  # else nobody has made one, and to load it takes seconds
+    network = unwrap(network) if isinstance(network, nn.Module) else network
+    if loaded is None or not isinstance(network, loaded.PreTrainedModel):
+        return None
     import transformers
 
-    network = unwrap(network) if isinstance(network, nn.Module) else network
-    if not isinstance(network, transformers.PreTrainedModel):
-        return None
     task = task_of(transformers, type(network))
     known = Known(network, own_size(network.config), channels_of(network.config), bare=network)
     if task == "likeness":
