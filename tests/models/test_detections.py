@@ -322,6 +322,21 @@ def test_boxes_are_an_option_of_detectors_only():
         sl.wrap(Yolo(), input_size=32, boxes="xyxy")
 
 
+def test_raw_answers_that_nobody_called_detections_are_no_segmentation():
+    model = sl.wrap(Pyramid().eval(), input_size=32, mean=0.0, std=1.0)
+    with pytest.raises(sl.TargetError, match=r"a map \(84,\), which is none of the photo.*output=\"detections\""):
+        sl.explain(model, photo())
+
+
+def test_tensors_and_a_second_derivative():
+    network, images = built("FasterRCNN"), tensor(photo())[None]
+    best = sl.predict(sl.wrap(network), photo(), top=1)[0]
+    heat = quietly(sl.attribute, network, images, Box(best.box, best.index), method="saliency")
+    assert torch.equal(heat.values, quietly(sl.attribute, network, images, method="saliency").values)
+    with pytest.raises(sl.NetworkError, match="no second derivative"):
+        quietly(sl.attribute, network, images, method="shapley-cam", layer="backbone")
+
+
 def test_a_black_box_detects_too():
     def function(images):
         return FORMS["YOLOv8"][0](*network.parts(images)).detach().numpy()

@@ -180,13 +180,17 @@ def differentiate(
 
     `again` keeps the graph; `curved`: the gradients have one of their own.
 
-    Raises NetworkError where the network overwrote in place what its own gradient needs.
+    Raises NetworkError where the network overwrote in place what its own gradient needs, or has no second derivative.
     """
     try:
         if not places:
             return []
         return list(torch.autograd.grad(total, places, allow_unused=True, retain_graph=again, create_graph=curved))
     except RuntimeError as error:
+        if "double backward" in str(error):
+            raise NetworkError(
+                f"a step of the network has no second derivative, which this needs: {error}"
+            ) from error
         if "inplace operation" not in str(error):
             raise
         raise NetworkError(f"the network overwrites numbers that its own gradient needs: {error}") from error

@@ -72,7 +72,10 @@ def asked_for(method: str | Sequence[str] | None) -> list[str] | None:
 
 
 def _lend(network: Any, images: Tensor) -> AbstractContextManager[Net]:
-    return network.lend(images) if isinstance(network, Model) else lend(known(network).network, images)
+    if isinstance(network, Model):
+        return network.lend(images)
+    found = known(network)
+    return lend(found.network, images, output=found.output)
 
 
 def plain(images: Tensor) -> Tensor:
