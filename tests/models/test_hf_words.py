@@ -80,6 +80,7 @@ def test_a_text_is_a_target_the_cosine_times_the_networks_scale(folders, name):
     assert drawn.images.shape[1:] == (3, 48, 48)
     both = sl.explain(model, PICTURE, "saliency", target=sl.targets.Text("a dog") - sl.targets.Text("a cat"))
     assert float(both.values.abs().max()) > 0
+    assert str(both.target) == "Sum(parts=((1.0, Text('a dog')), (-1.0, Text('a cat'))))"
 
 
 def test_texts_are_read_anew_when_the_network_has_learned(folders):

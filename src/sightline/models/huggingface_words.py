@@ -19,7 +19,7 @@ from sightline.models.huggingface_tasks import Ask, sized, taken
 _FIXED = ("siglip", "siglip2")  # trained on texts filled up to their full length
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Likeness(Target):
     """How like `text` the image is: the cosine of their embeddings, times the network's scale."""
 
@@ -27,7 +27,7 @@ class Likeness(Target):
     embedding: Tensor
     scale: float
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"Text({self.text!r})"
 
     def read(self, seen: Seen) -> Tensor:

@@ -19,14 +19,14 @@ from sightline.models.huggingface_tasks import taken
 from sightline.network.adapters import Among
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Next(Target):
     """How likely token `index`, with which `text` begins, is the next: its log-probability."""
 
     text: str
     index: int
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"Token({self.text!r})"
 
     def read(self, seen: Seen) -> Tensor:
