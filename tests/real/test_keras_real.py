@@ -62,7 +62,8 @@ def test_a_softmax_inside_the_last_dense_layer_is_explained_before_it(photos, mo
     before = []
     found = sl.predict(fused, photos["dirk"], top=1000)
     images, _ = fused.tensor(sl.open_photo(photos["dirk"]))
-    with sl_layer(fused, "global_average_pooling2d", before):
+    pool = fused.network.get_submodule("global_average_pooling2d")
+    with pool.register_forward_hook(lambda _layer, _given, put_out: before.append(put_out)):
         fused.network(images[None])
     logits = before[0] @ dense.kernel.value + dense.bias.value
     scores = torch.tensor([one.score for one in sorted(found, key=lambda one: one.index)])
@@ -70,12 +71,6 @@ def test_a_softmax_inside_the_last_dense_layer_is_explained_before_it(photos, mo
     twin = sl.predict(model(gallery.V2), photos["dirk"], top=1)[0]  # its weights are rounded to float16
     assert found[0].index == twin.index
     assert found[0].score == pytest.approx(twin.score, rel=0.01)
-
-
-def sl_layer(model, name, seen):
-    """Notes what one layer puts out."""
-    handle = model.network.get_submodule(name).register_forward_hook(lambda _layer, _given, out: seen.append(out))
-    return handle
 
 
 def test_an_hdf5_file_that_takes_raw_pixels_answers_as_keras_does(photos):

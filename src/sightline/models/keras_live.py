@@ -84,19 +84,27 @@ def _catch_up(source: Callable[[], Any], copy: Any, as_array: Callable[[Any], An
         return
     if len(original.weights) != len(copy.weights):
         raise ModelError(f"the layers of the Keras model {original.name!r} have changed: wrap it again.")
-    if any(one._value is None for one in original.weights):
-        return  # JAX's trainer has taken them, and puts them back when it is done
     changed = False
-    for theirs, own in zip(original.weights, copy.weights, strict=True):
-        now = _as_tensor(as_array(theirs.value)).to(own.value)
-        if not torch.equal(now, own.value):
+    for now, own in zip(_numbers(original, as_array), copy.weights, strict=False):
+        if not torch.equal(now.to(own.value), own.value):
             with torch.no_grad():
                 own.value.copy_(now)
             changed = True
-    if changed:
-        for layer in copy._flatten_layers():
-            if hasattr(layer, "finalize_state"):  # Normalization calculates with what it makes of its weights
+    for layer in copy._flatten_layers() if changed else ():
+        if hasattr(layer, "finalize_state"):  # Normalization calculates with what it makes of its weights
+            with torch_keras().device(str(own.value.device)):
                 layer.finalize_state()
+
+
+def _numbers(model: Any, as_array: Callable[[Any], Any]) -> list[Tensor]:
+    """A model's weights as they are now; none while JAX's trainer holds them, in whatever thread."""
+    values = [one._value for one in model.weights]
+    if any(value is None for value in values):
+        return []
+    try:
+        return [_as_tensor(as_array(value)) for value in values]
+    except RuntimeError:  # given to a step of training meanwhile, which has taken their memory
+        return []
 
 
 def _as_tensor(array: Any) -> Tensor:
