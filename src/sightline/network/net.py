@@ -231,7 +231,8 @@ class Net:
         if not isinstance(name, str):
             raise LayerError(f"a layer is given by its name; {name!r} is a {type(name).__name__}.")
         try:
-            layer = self.module.get_submodule(name)
+            scripted = isinstance(self.module, torch.jit.ScriptModule)  # which has no such function
+            layer = self.module if scripted else self.module.get_submodule(name)
         except AttributeError:
             names = [n for n, _ in self.module.named_modules() if n]
             raise LayerError(f"no layer named {name!r}; {near(name, names)}") from None
