@@ -67,7 +67,7 @@ def _region_on_photo(target: Region, view: View) -> Region:
     if mask.ndim != len(view.input_size):
         raise TargetError(
             f"the network answers each class with a map {tuple(mask.shape)}, which is none of the photo. Of a "
-            'detector say so where it is wrapped, output="detections"; else give a function of the output as the target.'
+            'detector say so where it is wrapped, output="detections"; else give a function of the output.'
         )
     on_input = F.interpolate(mask[None, None], tuple(view.input_size), mode="nearest-exact")[0, 0]
     return Region(np.nan_to_num(view.to_photo(on_input.numpy())), target.index, target.where)
