@@ -58,6 +58,7 @@ def test_layers_of_a_model_of_the_users_own_class_are_reached():
     model = sl.wrap(seeded(own), input_size=16, **RAW)
     assert model.layers() == ("stem", "block0", "block1", "head")
     assert model.default_layer == "block1"
+    assert {id(one) for one in model.network.parameters()} == {id(weight.value) for weight in own.variables}
 
 
 def test_a_sum_in_a_functional_model_is_a_layer():
@@ -78,7 +79,7 @@ def test_a_sum_in_a_functional_model_is_a_layer():
 
 
 def test_a_layer_that_does_not_exist_is_an_error_with_near_misses():
-    with pytest.raises(sl.LayerError, match="did you mean 'stem'"):
+    with pytest.raises(sl.LayerError, match=r"did you mean 'stem'\?"):
         sl.explain(sl.wrap(nested(), **RAW), photo(), "grad-cam", layer="stm")
 
 

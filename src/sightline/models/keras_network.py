@@ -25,13 +25,18 @@ class KerasNetwork(nn.Module):
         vars(self).update(model=model, _keras=keras, flip=flip)
         self.channels_last = lies_last(model, keras)
         self.plane = len(_image_shape(model) or ()) == 3  # images without a side for channels
-        self._modules["weights"] = model.torch_params  # a model may have some that are no layer's
+        self.weights = nn.Module()  # all of them: a model may have some that are no layer's
+        self.weights._parameters.update({one.path: one.value for one in model.variables})
         for path, layer in _layers(model, "", keras):
             name = path.replace(".", "_")
             while name in self._modules:
                 name += "_"
             self._modules[name] = layer
         vars(self)["_steps"] = [one for one in self._modules.values() if isinstance(one, _Step)]
+
+    def named_modules(self, *given: Any, **named: Any) -> Iterator[tuple[str, nn.Module]]:
+        """The layers by name, without the lists of weights that Keras keeps in each."""
+        return (found for found in super().named_modules(*given, **named) if not found[0].endswith("_torch_params"))
 
     @property
     def inner(self) -> Any:
@@ -128,7 +133,6 @@ def _layers(layer: Any, prefix: str, keras: Any) -> Iterator[tuple[str, Any]]:
         if type(one).__name__ != "InputLayer":
             path = f"{prefix}{one.name}"
             yield from _layers(one, f"{path}/", keras)
-            one.torch_params  # noqa: B018 - makes the layer's numbers known to torch
             yield path, one
     for one in getattr(layer, "operations", ()):
         if not isinstance(one, keras.Layer):
