@@ -184,11 +184,26 @@ def test_what_does_not_exist_is_refused_with_what_is_near(name, options, said):
         loaded(name, **options)
 
 
+def test_published_weights_are_fetched_by_one_look_at_the_hub(monkeypatch, tmp_path):
+    published = timm.create_model("resnet10t", pretrained=False)
+    save_file(published.state_dict(), tmp_path / "model.safetensors")
+    asked = []
+
+    def hub(name, allow_patterns):
+        asked.append((name, allow_patterns))
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", hub)
+    model = sl.load("timm/resnet10t")
+    assert asked == [("timm/resnet10t.c3_in1k", ["model.safetensors"])]
+    assert torch.equal(model.network.conv1[0].weight, published.conv1[0].weight)
+
+
 def test_weights_that_cannot_be_fetched_name_what_works_without_a_network(monkeypatch):
     def offline(*_args, **_kwargs):
         raise OSError("no route to host")
 
-    monkeypatch.setattr("timm.models._builder.load_pretrained", offline)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     with pytest.raises(sl.ModelError, match=r"could not be fetched \(no route to host\).*'demo', weights=None"):
         loaded(weights="default")
 
