@@ -184,7 +184,7 @@ class Explanation:
             signed=signs,
             name=self.photo.name or self.photo.kind,
             method=self.method,
-            label=self.label,
+            label=describe(self.target, self.labels, outlined=True),
             unit=("size of the " if known.magnitude and not signs else "") + self._unit(),
             predictions=self.predictions,
             marked=tuple(indices(self.target)),
