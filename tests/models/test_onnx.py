@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import timm
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
@@ -150,6 +151,20 @@ def test_exports_by_dynamo_are_converted_in_older_operators(tmp_path, free):
         ours = sl.attribute(model, IMAGES, 3, method, layer=layer[0]).values
         expected = sl.attribute(Gelu(), IMAGES, 3, method, layer=layer[1]).values
         assert (ours - expected).abs().max() <= 1e-4 * expected.abs().max()
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_the_default_layer_is_no_map_of_attention(tmp_path, dynamo):
+    torch.manual_seed(0)
+    size = {"img_size": 16, "patch_size": 4, "embed_dim": 12, "depth": 2, "num_heads": 2, "num_classes": 5}
+    network = timm.models.VisionTransformer(**size).eval()
+    model = sl.load(saved(tmp_path / "vit.onnx", network, dynamo=dynamo, free=False), **READY)
+    original = sl.wrap(network, input_size=16, **READY)
+    assert original.default_layer == "blocks.1.norm1"
+    assert model.default_layer == ("node_layer_norm_2" if dynamo else "/blocks/blocks_1/norm1/LayerNormalization")
+    warnings.simplefilter("ignore", sl.SightlineWarning)
+    ours, expected = (sl.attribute(one, IMAGES, 3, "grad-cam").values for one in (model, original))
+    assert (ours - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
 def test_live_graphs_and_sessions(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -70,7 +71,10 @@ class OnnxNetwork(nn.Module):
         return next(iter(answers.values())) if len(answers) == 1 else answers
 
     def _torch(self, body: nn.Module, given: Mapping[str, Any]) -> tuple[Tensor, ...]:
-        found = body(*(torch.as_tensor(self._counted(name, given[name])) for name in self.takes))
+        ready = [torch.as_tensor(self._counted(name, given[name])) for name in self.takes]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Using a non-tuple sequence")  # as onnx2torch slices
+            found = body(*ready)
         return tuple(found) if isinstance(found, list | tuple) else (found,)
 
     def _runtime(self, given: Mapping[str, Any]) -> tuple[Tensor, ...]:
