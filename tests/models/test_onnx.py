@@ -231,6 +231,15 @@ def test_a_fixed_number_of_images_is_kept_to(path):
         assert torch.allclose(model.network(images), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("free", [True, False])
+def test_a_bare_graph_is_asked_for_as_many_images_as_it_takes(tmp_path, free):
+    proto = onnx.load(saved(tmp_path / "small.onnx", dynamo=True, free=free))
+    warnings.simplefilter("ignore", sl.SightlineWarning)
+    heat = sl.attribute(proto, IMAGES, 3, "fem", layer="node_relu_1")
+    expected = sl.attribute(Small(), IMAGES, 3, "fem", layer="act")
+    assert (heat.values - expected.values).abs().max() <= 1e-5 * expected.values.abs().max()
+
+
 def test_several_inputs_and_outputs_go_by_name():
     nodes = [("ReduceMean", ["images"], ["means"], {"axes": [2, 3], "keepdims": 0})]
     nodes += [("Add", ["means", "numbers"], ["main"], {})]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
-from sightline.core.errors import MethodError
+from sightline.core.errors import MethodError, NetworkError
 from sightline.models.known import Known
 from sightline.models.request import needed
 from sightline.network.adapters import FunctionNetwork
@@ -72,7 +72,12 @@ class _FirstThatRuns:
     def __init__(self, ways: Sequence[Function]) -> None:
         self._ways = ways
 
-    def __call__(self, images: Tensor) -> Any:
+    def __call__(self, images: Tensor | None = None, **beside: Any) -> Any:
+        if images is None or beside:
+            raise NetworkError(
+                "a function of another library's arrays takes images alone; give what it takes beside them in one of "
+                "your own: lambda images: function(images, numbers)."
+            )
         refused: list[Exception] = []
         for way in self._ways:
             try:

@@ -15,7 +15,7 @@ from sightline.attribution.driver import bind, offered, run
 from sightline.core.errors import NetworkError, OptionError, SightlineWarning
 from sightline.core.heats import Heat, Warning
 from sightline.models.known import known
-from sightline.models.model import Model
+from sightline.models.model import CHUNK, Model
 from sightline.network.net import Net, lend
 from sightline.verbs.asked import target_for
 
@@ -75,7 +75,7 @@ def _lend(network: Any, images: Tensor) -> AbstractContextManager[Net]:
     if isinstance(network, Model):
         return network.lend(images)
     found = known(network)
-    return lend(found.network, images, output=found.output)
+    return lend(found.network, images, output=found.output, chunk=found.batch_size or CHUNK)
 
 
 def plain(images: Tensor) -> Tensor:
