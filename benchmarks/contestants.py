@@ -21,8 +21,8 @@ from benchmarks.race import fastest
 
 Maps = dict[str, Tensor]
 _PIP = {
-    "captum": "captum>=0.8", "lucent": "torch-lucent>=0.1.8", "pytorch_grad_cam": "grad-cam>=1.5.5",
-    "torchcam": "torchcam>=0.4",
+    "captum": "captum>=0.8", "jax": "jax>=0.4.30", "lucent": "torch-lucent>=0.1.8",
+    "pytorch_grad_cam": "grad-cam>=1.5.5", "torchcam": "torchcam>=0.4",
 }  # fmt: skip
 SAMPLES, NOISE = 25, 0.15
 

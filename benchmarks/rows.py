@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from benchmarks import ascents, cases, contestants, edits, memory, passes, randomized, variance
+from benchmarks import ascents, bridge, cases, contestants, edits, memory, passes, randomized, variance
 from benchmarks.agreement import Agreement, agree
 from benchmarks.cases import Case
 from benchmarks.contestants import Contestant
@@ -156,6 +156,7 @@ TALLIES: dict[str, Callable[[int], Iterator[Tally]]] = {
 AGAINST_LUCENT = "visualize-against-lucent"
 ROWS: dict[str, Callable[[int], Iterator[Finding | Tally]]] = {
     **{one.name: one.measure for one in CONTESTS},
+    "bridge": bridge.measure,
     "memory": memory.measure,
     "passes": passes.measure,
     "rise-variance": variance.measure,

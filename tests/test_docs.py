@@ -1,5 +1,6 @@
 """What the README and the docs show, runs; and they show what is there."""
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -37,6 +38,7 @@ def desk(tmp_path, monkeypatch):
         "import torch\ndef ball_net():\n    return torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, 2), torch.nn.ReLU(),"
         " torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 4))\n"
     )
+    monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "torch"))  # as a snippet sets it
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
@@ -44,6 +46,7 @@ def desk(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("code", blocks("python"))
 @pytest.mark.filterwarnings("ignore::sightline.SightlineWarning")
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, when it saves
 def test_python_snippets_run(code, desk):
     exec(compile(code, "snippet", "exec"), {})
 
@@ -76,3 +79,10 @@ def test_ci_runs_the_readmes_test_command():
 
 def test_the_change_log_names_this_version():
     assert f"## [{sl.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_guide_explains_every_warning():
+    text = (ROOT / "docs" / "guide.md").read_text()
+    for path in (ROOT / "src").rglob("*.py"):
+        for code in re.findall(r'\bWarning\(\s*"([a-z-]+)"', path.read_text()):
+            assert f"`{code}`" in text, f"{code} of {path.name}"

@@ -43,7 +43,20 @@ def lively(model):
             network(torch.stack([model.normalize(picture) for picture in pictures]))
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.eval().momentum = momentum
+        _keras_statistics(network, pictures)
     return model
+
+
+def _keras_statistics(network, pictures):
+    """The same for Keras' batch norms; for pictures that a network takes as they are."""
+    norms = [one for one in network.modules() if hasattr(one, "moving_mean")]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    if norms:
+        network.inner(pictures.movedim(1, -1) * 2 - 1, training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
 
 
 def _named(source, *names, small=()):

@@ -11,8 +11,8 @@ import transformers as hf
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 WORDS = [
-    "what", "is", "this", "in", "the", "picture", "a", "dog", "cat", "photo", "of", "USER:", "ASSISTANT:", "red", "ball",
-    "tree", "it",
+    "what", "is", "this", "in", "the", "picture", "a", "dog", "cat", "photo", "of", "USER:", "ASSISTANT:", "red",
+    "ball", "tree", "it",
 ]  # fmt: skip
 LABELS = ["duck", "ball", "kite", "car", "tree"]
 NAMED = {"id2label": dict(enumerate(LABELS)), "label2id": {name: index for index, name in enumerate(LABELS)}}

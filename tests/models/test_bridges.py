@@ -130,6 +130,12 @@ def test_several_answers_come_back_under_their_names_and_numbers_without_a_gradi
     assert torch.allclose(ex.values, torch.from_numpy(WEIGHTS[3]), atol=1e-6)
 
 
+def test_what_it_takes_beside_images_is_for_a_function_of_ones_own():
+    model = sl.wrap(lambda images, numbers: linear(images) + numbers, inputs={"numbers": torch.ones(1, 4)}, **READY)
+    with pytest.raises(sl.NetworkError, match=r"takes images alone.*lambda images: function\(images, numbers\)"):
+        sl.predict(model, PHOTO)
+
+
 def test_what_cannot_be_compiled_runs_as_it_is():
     def branching(images):
         return linear(images) if bool(images.sum() > -1e9) else None

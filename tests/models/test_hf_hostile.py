@@ -208,8 +208,15 @@ def response():
 def test_an_id_is_fetched_without_code_and_with_safetensors_alone(vit, monkeypatch, tmp_path):
     asked = hub(monkeypatch, tmp_path, vit)
     assert sl.load("hf/someone/vit").labels == tuple(hf_folders.LABELS)
-    patterns = [pattern for _, options in asked for pattern in options["allow_patterns"]]
-    assert not any(pattern.endswith((".py", ".bin")) for pattern in patterns)
+    ((_, options),) = asked
+    assert "model*.safetensors" in options["allow_patterns"]
+    assert not any(pattern.endswith((".py", ".bin")) for pattern in options["allow_patterns"])
+    sl.load("hf/someone/vit", weights=None)
+    assert "model*.safetensors" not in asked[1][1]["allow_patterns"]
+    torch.save(load_file(vit / "model.safetensors"), vit / "pytorch_model.bin")
+    (vit / "model.safetensors").unlink()
+    sl.load("hf/someone/vit")
+    assert asked[-1][1]["allow_patterns"] == ["pytorch_model*.bin"]  # only where there is nothing better
 
 
 def test_without_a_network_the_error_says_what_is_at_hand(monkeypatch, tmp_path):

@@ -1,10 +1,12 @@
 """Hugging Face networks from a folder: scores are transformers' own, the layer is found, weights are the file's."""
 
+import json
 import warnings
 
 import hf_folders
 import literal
 import pytest
+import timm
 import torch
 import transformers as hf
 from safetensors.torch import load_file, save_file
@@ -74,6 +76,49 @@ def test_a_segmenter_gives_transformers_own_map_on_its_own_grid(folders, name):
     assert float(heat.values.abs().max()) > 0
 
 
+ALL = {**hf_folders.BACKBONE, "out_features": ["stage1", "stage2", "stage3", "stage4"]}
+
+
+def _maskformer():
+    decoder = hf.DetrConfig(**{**hf_folders.DETECTOR, "backbone_config": None, "use_timm_backbone": False})
+    backbone = hf.SwinConfig(
+        image_size=64, patch_size=4, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=4,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )  # fmt: skip
+    return hf.MaskFormerConfig(
+        fpn_feature_size=32,
+        mask_feature_size=32,
+        backbone_config=backbone,
+        decoder_config=decoder,
+        **hf_folders.NAMED,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "processor"),
+    [
+        ("MaskFormerForInstanceSegmentation", _maskformer, "MaskFormerImageProcessor"),
+        (
+            "DetrForSegmentation",
+            lambda: hf.DetrConfig(**{**hf_folders.DETECTOR, "encoder_attention_heads": 8, "backbone_config": ALL}),
+            "DetrImageProcessor",
+        ),
+    ],
+)
+def test_masks_with_classes_are_a_map_whose_best_class_is_transformers_own(tmp_path, kind, config, processor):
+    hf_folders.made(kind, config()).save_pretrained(tmp_path)
+    images_of = getattr(hf, processor)(size={"height": 64, "width": 64})
+    images_of.save_pretrained(tmp_path)
+    model = sl.load(f"hf/{tmp_path}")
+    images, answer = scores(model)
+    with torch.no_grad():
+        (expected,) = images_of.post_process_semantic_segmentation(own(tmp_path, kind)(images))
+    assert answer.shape[:2] == (1, 5)
+    assert torch.equal(answer[0].argmax(0), expected)
+    heat = sl.explain(model, PICTURE, "saliency", target=sl.targets.Region(torch.ones(90, 120), 2))
+    assert float(heat.values.abs().max()) > 0
+
+
 def test_depth_is_a_map_of_measurements(folders):
     model = sl.load(f"hf/{folders['depth']}")
     images, answer = scores(model)
@@ -91,7 +136,7 @@ def test_a_network_without_a_head_answers_with_an_embedding(folders):
     assert torch.allclose(answer, own(folders["dinov2-base"], "Dinov2Model")(images).pooler_output, **EXACT)
     with pytest.raises(sl.TargetError, match="answers with an embedding, which has no top"):
         sl.predict(model, PICTURE)
-    with pytest.raises(sl.TargetError, match="ranks nothing; give a target"):
+    with pytest.raises(sl.TargetError, match="ranks nothing"):
         sl.explain(model, PICTURE, "saliency")
     found = sl.explain(model, PICTURE, "saliency", target=sl.targets.Similar(answer[0]))
     assert found.predictions == ()
@@ -162,6 +207,23 @@ def test_detections_are_what_the_familys_own_post_processing_gives(folders, tmp_
         assert float((boxes[near] - box).abs().amax(1).min()) < 1e-3
     best = sl.explain(model, PICTURE, "saliency")
     assert float(best.values.abs().max()) > 0
+
+
+def test_a_timm_network_in_a_hugging_face_folder_keeps_timms_preprocessing(tmp_path):
+    torch.manual_seed(0)
+    network = timm.create_model("resnet18", num_classes=5).eval()
+    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    told = {
+        "input_size": [3, 64, 64], "crop_pct": 0.9, "interpolation": "bicubic", "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225], "num_classes": 5, "fixed_input_size": False, "first_conv": "conv1",
+        "classifier": "fc",
+    }  # fmt: skip
+    config = {"architecture": "resnet18", "num_classes": 5, "label_names": hf_folders.LABELS, "pretrained_cfg": told}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    model = sl.load(f"hf/{tmp_path}")
+    images, answer = scores(model)
+    assert torch.allclose(answer, network(images), **EXACT)
+    assert (model.labels, model.warnings, model.geometry.short) == (tuple(hf_folders.LABELS), (), 71)
 
 
 # Weights -----------------------------------------------------------------------------------------------------
@@ -267,9 +329,18 @@ def test_a_transformer_takes_inputs_of_another_shape(folders, name, grid):
     assert model.traced().layout(heat.layer).grid == grid
 
 
-def test_loading_prints_nothing_and_leaves_transformers_as_it_was(folders, capfd):
+@pytest.fixture
+def chosen_level():
     log = hf.utils.logging
-    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    before = log.get_verbosity()
+    log.set_verbosity(log.CRITICAL - 7)  # of the user's own
+    yield log.CRITICAL - 7
+    log.set_verbosity(before)
+
+
+def test_loading_prints_nothing_and_leaves_transformers_as_it_was(folders, capfd, chosen_level):
+    log = hf.utils.logging
+    level, bars = chosen_level, log.is_progress_bar_enabled()
     shown = list(warnings.filters)
     folder = hf_folders.saved("vit", folders["vit"].parent / "headless")
     state = load_file(folder / "model.safetensors")

@@ -128,3 +128,6 @@ def test_without_a_processor_the_familys_is_assumed_at_the_networks_size_and_sai
     assert (model.input_size, model.mean) == ((48, 48), (0.5,) * 3)
     assert [one.code for one in model.warnings] == ["preprocessing-assumed"]
     assert sl.load(f"hf/{folder}", mean=0.3, std=0.3).warnings == ()
+    convnext = hf_folders.saved("convnext", tmp_path / "other")  # at 384 the whole photo is squashed in, at 224 not
+    (convnext / "preprocessor_config.json").unlink()
+    assert sl.load(f"hf/{convnext}").geometry.short == 256

@@ -8,7 +8,8 @@ import transformers as hf
 from test_hf_photos import photo
 
 import sightline as sl
-from sightline.models.huggingface_words import Texts, writer
+from sightline.models.huggingface_words import Texts
+from sightline.models.huggingface_writing import writer
 
 pytestmark = pytest.mark.filterwarnings("ignore:every value is negative")
 PICTURE = photo(90, 120)
@@ -75,8 +76,11 @@ def test_a_text_is_a_target_the_cosine_times_the_networks_scale(folders, name):
     ).logits_per_image[0, 0]
     (expected,) = torch.autograd.grad(score, leaf)
     assert literal.same(heat.values, expected[0])
+    drawn = sl.visualize(model, "a dog", steps=2)
+    assert drawn.images.shape[1:] == (3, 48, 48)
     both = sl.explain(model, PICTURE, "saliency", target=sl.targets.Text("a dog") - sl.targets.Text("a cat"))
     assert float(both.values.abs().max()) > 0
+    assert str(both.target) == "Sum(parts=((1.0, Text('a dog')), (-1.0, Text('a cat'))))"
 
 
 def test_texts_are_read_anew_when_the_network_has_learned(folders):
@@ -90,7 +94,7 @@ def test_texts_are_read_anew_when_the_network_has_learned(folders):
 
 def test_without_a_text_there_is_nothing_to_explain_and_the_error_says_what_to_give(folders):
     model = sl.load(f"hf/{folders['clip']}")
-    with pytest.raises(sl.TargetError, match="embedding, which ranks nothing; give a target, such as a text"):
+    with pytest.raises(sl.TargetError, match="embedding ranks nothing"):
         sl.explain(model, PICTURE, "saliency")
     with pytest.raises(sl.TargetError, match=r"has no top; give it labels="):
         sl.predict(model, PICTURE)
@@ -264,9 +268,12 @@ def test_a_prompt_is_put_in_the_networks_own_chat(folders):
         "{% for m in messages %}USER: {% for c in m['content'] %}{% if c['type'] == 'image' %}<image>\n"
         "{% else %}{{ c['text'] }}{% endif %}{% endfor %}{% endfor %} ASSISTANT:"
     )
+    read = processor.tokenizer.decode
     one = writer(network, processor, "what is this", (48, 48))
-    assert one.text == "USER: <image>\nwhat is this ASSISTANT:"
-    assert writer(network, processor, "<image> what", (48, 48)).text == "<image> what"
+    assert one.text == "what is this ASSISTANT:"
+    assert read(one.beside["input_ids"][0, :3]) == "[BOS] USER: <image>"
+    placed = writer(network, processor, "a <image> dog", (48, 48))
+    assert (placed.text, read(placed.beside["input_ids"][0, :3])) == ("dog", "[BOS] a <image>")
 
 
 def test_an_encoder_with_a_decoder_writes_too():
@@ -280,3 +287,59 @@ def test_an_encoder_with_a_decoder_writes_too():
     with torch.no_grad():
         expected = network(pixel_values=images, decoder_input_ids=ids).logits[:, -1]
         assert torch.allclose(one.ask(network, images), expected, **EXACT)
+
+
+def _git(folder):
+    network = hf_folders.made("GitForCausalLM", hf.GitConfig(vision_config=hf_folders.SMALL, **hf_folders.TEXT))
+    network.save_pretrained(folder)
+    images = hf.CLIPImageProcessor(size={"shortest_edge": 48}, crop_size=hf_folders.SQUARE)
+    hf.GitProcessor(images, hf_folders.tokenizer()).save_pretrained(folder)
+    return network, (6, 6), 1
+
+
+def _paligemma(folder):
+    words = hf_folders.tokenizer("<image>")
+    mark = words.convert_tokens_to_ids("<image>")
+    text = {**hf_folders.TEXT, "num_key_value_heads": 2, "head_dim": 16, "model_type": "gemma"}
+    config = hf.PaliGemmaConfig(
+        vision_config={**hf_folders.SMALL, "model_type": "siglip_vision_model", "projection_dim": 32},
+        text_config=text, image_token_id=mark, image_token_index=mark, projection_dim=32,
+    )  # fmt: skip
+    network = hf_folders.made("PaliGemmaForConditionalGeneration", config)
+    network.save_pretrained(folder)
+    images = hf.SiglipImageProcessor(size=hf_folders.SQUARE)
+    images.image_seq_length = 36
+    hf.PaliGemmaProcessor(images, words).save_pretrained(folder)
+    return network, (6, 6), 0
+
+
+def _blip2(folder):
+    words = hf_folders.tokenizer("<image>")
+    mark = words.convert_tokens_to_ids("<image>")
+    text = hf.OPTConfig(
+        vocab_size=40, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, ffn_dim=32, word_embed_proj_dim=32,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    config = hf.Blip2Config(
+        vision_config=hf_folders.SMALL, qformer_config={**hf_folders.TEXT, "encoder_hidden_size": 32},
+        text_config=text, num_query_tokens=5, image_token_index=mark, image_token_id=mark,
+    )  # fmt: skip
+    network = hf_folders.made("Blip2ForConditionalGeneration", config)
+    network.save_pretrained(folder)
+    images = hf.BlipImageProcessor(size=hf_folders.SQUARE)
+    hf.Blip2Processor(images, words, num_query_tokens=5).save_pretrained(folder)
+    return network, (6, 6), 1
+
+
+@pytest.mark.parametrize("save", [_git, _paligemma, _blip2])
+def test_other_families_write_what_generate_writes_and_are_read_at_the_images_tokens(tmp_path, save):
+    network, grid, prefix = save(tmp_path)
+    model = sl.load(f"hf/{tmp_path}", prompt="what is this")
+    images, answer = seen(model, 1)
+    given = dict(model.network._ask.__self__.beside)
+    written = network.generate(pixel_values=images, **given, max_new_tokens=1, do_sample=False)
+    assert int(answer[0].argmax()) == int(written[0, -1])
+    layout = model.traced().layout(model.default_layer)
+    assert (layout.grid, layout.prefix) == (grid, prefix)
+    heat = sl.explain(model, PICTURE, "grad-cam", target="dog")
+    assert float(heat.values.abs().max()) > 0

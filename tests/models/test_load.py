@@ -104,7 +104,7 @@ def test_a_model_tells_what_it_is():
         ("torchvision/", "no model 'torchvision/'; possible"),
         ("", "no model ''; possible"),
         ("torchvison/resnet50", "no model 'torchvison/resnet50'"),
-        ("torchvision/r3d_18", "no model .* that classifies, segments or detects"),
+        ("torchvision/raft_small", "no model .* that classifies, segments or detects"),
     ],
 )
 def test_a_name_that_means_nothing_is_refused_with_what_is_possible(source, said):

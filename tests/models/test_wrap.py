@@ -44,9 +44,10 @@ def raw(network, photo=PHOTO):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"input_size": 0}, r"input_size=0; give a side in pixels, or \(height, width\)"),
+        ({"input_size": 0}, r"input_size=0; a side in pixels, or \(height, width\)"),
         ({"input_size": -8}, "input_size=-8"),
-        ({"input_size": (8, 8, 3)}, r"input_size=\(8, 8, 3\)"),
+        ({"input_size": (8, 8, 3)}, r"input_size=\(8, 8, 3\) ends with channels"),
+        ({"input_size": (8,)}, r"\(8,\) is a signal's.*sl.attribute"),
         ({"input_size": (8, 0)}, r"input_size=\(8, 0\)"),
         ({"input_size": (8.0, 8.0)}, "input_size="),
         ({"input_size": 8.0}, "input_size="),
@@ -54,7 +55,6 @@ def raw(network, photo=PHOTO):
         ({"input_size": None}, "input_size="),
         ({"input_size": True}, "input_size="),
         ({"resize": "stretch"}, "resize='stretch'; possible: 'crop', 'squash', 'pad'"),
-        ({"resize": None}, "resize=None"),
         ({"output": "softmax"}, "output='softmax'; possible: auto, logits, probabilities, multilabel, regression"),
         ({"batch_size": 0}, "batch_size=0; it has to be 1 or more"),
         ({"batch_size": "many"}, "batch_size='many'"),

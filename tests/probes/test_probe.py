@@ -13,7 +13,7 @@ from torch import nn
 from worlds import box_mask, model_of, photo_of, pixels_of, probed, two_classes
 
 import sightline as sl
-from sightline.core.errors import OptionError, PhotoError, TargetError
+from sightline.core.errors import OptionError, PhotoError
 
 SIZE, BOX = (24, 32), (6, 5, 12, 11)
 INSIDE = box_mask(SIZE, BOX)
@@ -396,10 +396,13 @@ def test_a_region_of_a_dense_output_is_a_target():
     assert pr.effect["remove"].change == pytest.approx(-own, abs=1e-5)
     assert pr.effect["remove"].p == 0.01
     assert np.abs(pr.effect["remove"].controls).max() < 1e-6
-    assert (pr.original, pr.edited["keep"], pr.verdict) == ((), (), "undecided")
+    best = np.bincount(PHOTO.argmax(2).ravel(), minlength=3)
+    assert {one.index: one.share for one in pr.original} == {i: n / PHOTO[..., 0].size for i, n in enumerate(best)}
+    assert pr.verdict == "undecided"
     json.dumps(pr.provenance, allow_nan=False)
-    with pytest.raises(TargetError, match=r"no class is predicted for a dense output; name one: targets.Region"):
-        sl.probe(model, PHOTO, BOX)
+    pr = probed(model, PHOTO, BOX)  # asks about the largest area
+    assert pr.label == f"class {best.argmax()} where it is seen"
+    assert pr.worlds["original"].score == pytest.approx(PHOTO.max(2)[PHOTO.argmax(2) == best.argmax()].mean())
 
 
 def test_a_unit_inside_is_a_target():

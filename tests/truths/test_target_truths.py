@@ -200,9 +200,22 @@ def test_a_region_of_a_class_that_does_not_exist_is_refused():
         sl.attribute(dense(), IMAGES, Region(MASK, 4), method="saliency")
 
 
-def test_a_class_of_a_dense_output_is_refused_with_what_to_use():
-    with pytest.raises(sl.TargetError, match="dense map"):
-        sl.attribute(dense(), IMAGES, 1, method="saliency")
+def test_a_class_of_a_dense_output_is_explained_where_it_is_seen():
+    network = dense()
+    seen = network(IMAGES).argmax(1)
+    for index in seen.unique().tolist():
+        if not all(bool((one == index).any()) for one in seen):
+            continue
+        heat = quietly(network, IMAGES, index, method="saliency")
+        each = [
+            quietly(network, one[None], Region((mask == index).float(), index), method="saliency").values
+            for one, mask in zip(IMAGES, seen, strict=True)
+        ]
+        assert torch.allclose(heat.values, torch.cat(each), atol=1e-6)
+    with pytest.raises(sl.TargetError, match="class 9 does not exist"):
+        sl.attribute(network, IMAGES, 9, method="saliency")
+    with pytest.raises(sl.TargetError, match="seen nowhere"):
+        sl.attribute(lambda images: torch.stack([images[:, 0], images[:, 0] - 1], 1), IMAGES, 1, method="rise")
 
 
 def test_a_list_with_a_function_of_another_precision():

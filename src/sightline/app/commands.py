@@ -7,7 +7,6 @@ import ast
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ def explain(given: argparse.Namespace) -> int:
 
 
 def _by_target(
-    ask: Callable[..., list[Any]], group: list[tuple[int, sl.Photo]], targets: list[str] | None
+    ask: Callable[..., list[Any]], group: list[tuple[int, sl.Photo | sl.Volume]], targets: list[str] | None
 ) -> list[list[Any]]:
     """For each photo of a group its result for each target, as far as the user let it go."""
     by_target: list[list[Any]] = []
@@ -70,7 +69,7 @@ def _by_target(
 def predict(given: argparse.Namespace) -> int:
     """The model's answers for each photo."""
     no_options(given, "predict")
-    from sightline.verbs.record import doubts_of
+    from sightline.verbs.record import answers_of, doubts_of
 
     model = model_of(given)
     photos = _Photos(given.photos, model)
@@ -79,10 +78,11 @@ def predict(given: argparse.Namespace) -> int:
         for warning in model.warnings:
             print(f"warning [{warning.code}]: {warning.message}")
     for group in photos:
-        for (i, _), found in zip(group, sl.predict(model, [p for _, p in group], top=given.top), strict=True):
-            rows.append({"photo": show.text(given.photos[i]), "predictions": list(map(asdict, found))})
+        for (i, photo), found in zip(group, sl.predict(model, [p for _, p in group], top=given.top), strict=True):
+            rows.append({"photo": show.text(given.photos[i]), "predictions": answers_of(found)})
             if not given.json:
                 print("\n".join([show.bold(given.photos[i]), *show.answers(found)]))
+                print("".join(f"  warning [{one.code}]: {one.message}\n" for one in photo.warnings), end="")
     if given.json:
         doubts = doubts_of(model.warnings)
         show.print_json({"model": model.source, "photos": rows, "warnings": doubts, "failed": photos.failed})
@@ -229,12 +229,12 @@ class _Photos:
         self.failed: list[dict[str, str]] = []
         self._paths, self._model = paths, model
 
-    def __iter__(self) -> Iterator[list[tuple[int, sl.Photo]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, sl.Photo | sl.Volume]]]:
         group = []
         for i, path in enumerate(self._paths):
             try:
-                photo = sl.open_photo(path, channels=self._model.channels)
-                self._model.geometry.view(photo.height, photo.width)
+                photo = self._model.open(path)
+                self._model.geometry.view(*photo.size)
                 group.append((i, photo))
             except PhotoError as error:
                 self.failed.append({"photo": show.text(path), "error": show.text(str(error))})

@@ -80,8 +80,8 @@ def tell(path: str, results: Sequence[Any], files: Sequence[Path]) -> None:
 def answers(predictions: Iterable[sl.Prediction], marked: Iterable[int | None] = ()) -> Iterator[str]:
     """A line for each answer, the explained classes marked."""
     for one in predictions:
-        number = f"{one.probability:7.1%}" if one.probability is not None else f"{one.score:9.4g}"
-        yield f"  {'>' if one.index in marked else ' '}{number}  {one.index:4}  {one.label}"
+        number = f"{one.number:7.1%}" if one.number is not None else f"{one.score:9.4g}"
+        yield f"  {'>' if one.index in marked else ' '}{number}  {one.index:4}  {one.words}"
 
 
 def bold(name: str) -> str:

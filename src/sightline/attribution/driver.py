@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,10 +15,11 @@ from torch import Tensor
 from sightline.attribution.cams import Layers, layers_of, named
 from sightline.attribution.catalog import Explainer, Method, insane, method, methods
 from sightline.core.checks import whole
-from sightline.core.errors import MethodError, OptionError, near
+from sightline.core.errors import BlackBoxError, MethodError, OptionError, near
 from sightline.core.heats import Heat, Warning, speaks_against
-from sightline.core.places import Predicted, unmatched
+from sightline.core.places import Predicted, settled, unmatched
 from sightline.core.targets import Output, Target
+from sightline.network.adapters import black_box, why_closed
 from sightline.network.census import described, only_relus
 from sightline.network.net import Net
 from sightline.network.reading import INPUT
@@ -94,20 +96,21 @@ def run(
     _check_needs(net, images, bound, layer)
     net.plan = tuple(dict.fromkeys(place for one in bound for place in one.places(net, images, layer)))
     first = _first(net, target)
-    found = net.readout.output == "detections"
     scores = None
-    if net.plan:
-        scores = net.look(images, first).scores
-    elif scores_too or found or isinstance(first, Predicted):
+    if net.plan and not net.readout.dense:
+        with _what_remains():
+            scores = net.look(images, first).scores
+    elif scores_too or net.readout.dense or isinstance(first, Predicted):
         scores = net.scores(images)
-    fixed = first.fixed(scores, net.readout.output) if isinstance(first, Predicted) and scores is not None else first
-    lost = _lost(fixed, scores) if found and scores is not None else ()
+    fixed = first if scores is None else settled(first, scores, net.readout.output)
+    lost = () if scores is None or net.readout.output != "detections" else _lost(fixed, scores)
     heats: dict[str, Heat] = {}
     for one in bound:
         name = one.method.id
         show = None if watch is None else partial(_show, watch, name, Outcome({}, fixed, scores))
         try:
-            heat = noted(net, drive(one.explainer(net, images, fixed), show), one)
+            with _what_remains():
+                heat = noted(net, drive(one.explainer(net, images, fixed), show), one)
             heats[name] = heat = replace(heat, warnings=heat.warnings + lost)
         except KeyboardInterrupt:
             if not heats:
@@ -118,6 +121,16 @@ def run(
         if heat.interrupted:
             break  # the user asked to stop: what there is, is given
     return Outcome(heats, fixed, scores)
+
+
+@contextmanager
+def _what_remains() -> Iterator[None]:
+    """An error of a black box names the methods that it can be asked by."""
+    try:
+        yield
+    except BlackBoxError as error:
+        able = ", ".join(one.id for one in methods() if not one.needs)
+        raise BlackBoxError(f"{error} Possible here: {able}.") from error
 
 
 def stopped(when: str) -> Warning:
@@ -135,7 +148,7 @@ def _check_needs(net: Net, images: Tensor, bound: Sequence[Bound], layer: Layers
         given = {"gradients", "layer"} if layer else {"gradients"}
         missing = one.method.needs - offered(net, images, layer, one.method.needs) if one.method.needs - given else ()
         if missing:
-            first = missing & {"gradients", "layer"} or missing  # without these there is nothing to say of the others
+            first = missing & {"gradients"} or missing & {"layer"} or missing  # the others hang on these
             why = "; ".join(_lacking(net, images, need, layer) for need in sorted(first))
             able = ", ".join(other.id for other in supported(net, images)) or "none of the others"
             raise MethodError(f"{one.method.id} needs {' and '.join(sorted(missing))}: {why}. Possible here: {able}.")
@@ -153,8 +166,9 @@ def _lacking(net: Net, images: Tensor, need: str, layer: Layers) -> str:
             "grad-cam is the same map)"
         )
     if need == "gradients":
-        return "none reaches the input, so the network is a black box"
-    return "a map inside the network, which this one does not have"
+        return f"none reaches the input: {black_box(net.module)}"
+    why = why_closed(net.module)
+    return "a map inside the network, which this one does not have" + (f" ({why})" if why else "")
 
 
 def _first(net: Net, target: Target | None) -> Target:

@@ -34,6 +34,10 @@ class MethodError(SightlineError, ValueError):
     """The method is unknown, or the network lacks what the method needs."""
 
 
+class BlackBoxError(MethodError):
+    """No gradient comes back from the network."""
+
+
 class OptionError(SightlineError, TypeError):
     """An option is unknown, or its value is out of range."""
 

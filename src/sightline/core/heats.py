@@ -41,11 +41,18 @@ class Prediction:
     share: float | None = None
 
     @property
-    def place(self) -> str:
-        """Where it is seen, in words; empty for the photo as a whole."""
+    def number(self) -> float | None:
+        """What answers are ranked by, in [0, 1]: the share of the photo, else the probability."""
+        return self.probability if self.share is None else self.share
+
+    @property
+    def words(self) -> str:
+        """The label, and where that is seen."""
         if self.box is not None:
-            return f"at {corners(self.box)}"
-        return "" if self.share is None else f"in {self.share:.1%} of the photo"
+            return f"{self.label} at {corners(self.box)}"
+        if self.share is None or self.probability is None:
+            return self.label
+        return f"{self.label} (of the photo; {self.probability:.1%} likely there)"
 
 
 def corners(box: Sequence[float]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from sightline.core.errors import TargetError
 from sightline.core.heats import Seen
-from sightline.core.targets import Classes, PerImage, Target, index_in, parts_of, targets_of
+from sightline.core.targets import Class, Classes, PerImage, Target, flat, index_in, mapped, parts_of, targets_of
 
 _POOL: dict[int, Callable[..., Tensor]] = {
     1: F.adaptive_avg_pool1d,
@@ -89,7 +90,7 @@ class Box(Target):
 
 @dataclass(frozen=True)
 class Predicted(Target):
-    """What the network itself ranks first; fixed on the untouched image, never moved afterwards.
+    """What the network itself ranks first; `settled` on the untouched image, never moved afterwards.
 
     That is the best class; of detections the best box; of a dense output the class with the largest area, there where
     it is seen, and the `background` only where nothing else is.
@@ -100,23 +101,44 @@ class Predicted(Target):
     def __str__(self) -> str:
         return "what is predicted"
 
-    def read(self, seen: Seen) -> Tensor:
-        if seen.scores.ndim == 2:  # amax would share a tie's gradient
-            return seen.scores.gather(1, seen.scores.argmax(1, keepdim=True))[:, 0]
-        first = replace(seen, rows=torch.arange(len(seen.scores)))
-        return self.fixed(seen.scores.detach(), seen.output).read(first)
+    def read(self, seen: Seen) -> Tensor:  # amax would share a tie's gradient
+        return flat(seen.scores, self).gather(1, seen.scores.argmax(1, keepdim=True))[:, 0]
 
-    def fixed(self, scores: Tensor, output: str) -> Target:
-        """It, as it is for images with these scores (N, K, ...). Raises TargetError where nothing is ranked first."""
-        if output == "embedding":
-            raise TargetError("the network answers with an embedding, which ranks nothing; give a target, such as a text.")
-        if scores.ndim == 2:
-            return Classes(tuple(scores.argmax(1).tolist()))
-        if output == "detections":
-            return targets_of([best_box(one) for one in scores])
-        if output == "regression":
-            raise TargetError(f"a map of measurements, {tuple(scores.shape)}, ranks nothing; give a target.")
-        return targets_of([largest_area(one, output == "multilabel", self.background) for one in scores])
+
+def settled(target: Target, scores: Tensor, output: str) -> Target:
+    """A target as it is for images with these scores (N, K, ...): what is predicted, and where a class is seen.
+
+    Of detections a class is its best box, of a dense output there where it is seen. Raises TargetError where nothing
+    is.
+    """
+    if output == "embedding" and isinstance(target, Predicted):
+        raise TargetError(
+            "an embedding ranks nothing: ask for targets.Similar(embedding), or for a text where any is read."
+        )
+    if scores.ndim == 2:
+        return Classes(tuple(scores.argmax(1).tolist())) if isinstance(target, Predicted) else target
+    if isinstance(target, Classes):
+        target = PerImage(tuple(Class(index) for index in target.indices))
+    each = target.targets if isinstance(target, PerImage) else (target,) * len(scores)
+    find = partial(_found, output=output)
+    return targets_of([mapped(one, partial(find, scores=answer)) for one, answer in zip(each, scores, strict=True)])
+
+
+def _found(target: Target, scores: Tensor, output: str) -> Target:
+    """Where one image's scores (K, ...) show what is predicted, or a class; other targets as they are."""
+    if not isinstance(target, Class | Predicted):
+        return target
+    if output == "detections":
+        return _best_box(scores, target.index if isinstance(target, Class) else None)
+    if output == "regression":
+        raise TargetError(
+            f"{target}: this is a map of measurements, {tuple(scores.shape)}; use targets.Region(mask, index), or a "
+            "function of the output."
+        )
+    several = output == "multilabel"
+    if isinstance(target, Predicted):
+        return _largest(scores, several, target)
+    return _seen_area(scores, several, target.index)
 
 
 def candidates(scores: Tensor, output: str, target: Target) -> tuple[Tensor, Tensor]:
@@ -149,13 +171,18 @@ def unmatched(target: Target, scores: Tensor) -> list[int]:
     ]
 
 
-def best_box(answer: Tensor) -> Box:
-    """The best-scoring box of one image's (Q, 4 + K). Raises TargetError where nothing at all was detected."""
+def _best_box(answer: Tensor, index: int | None) -> Box:
+    """The best-scoring box of one image's (Q, 4 + K), of class `index` or of any."""
+    answer = answer[(answer[:, 2:4] > answer[:, :2]).all(1)]  # a box without area cannot be found again
     chances = answer[:, 4:]
+    if index is not None:
+        column = index_in(index, chances.shape[1], "class")
+        chances = chances[:, column : column + 1]
     if not chances.numel() or not bool(chances.max() > 0):
-        raise TargetError("nothing is detected in the photo; ask about a box of your own: targets.Box(box, index).")
-    row, index = divmod(int(chances.argmax()), chances.shape[1])
-    return Box(tuple(answer[row, :4].tolist()), index)
+        what = "nothing" if index is None else f"nothing of class {index}"
+        raise TargetError(f"{what} is detected in the photo; ask about a box of your own: targets.Box(box, index).")
+    row, best = divmod(int(chances.argmax()), chances.shape[1])
+    return Box(tuple(answer[row, :4].tolist()), best if index is None else index)
 
 
 def areas(scores: Tensor, several: bool) -> Tensor:
@@ -168,14 +195,21 @@ def areas(scores: Tensor, several: bool) -> Tensor:
     return torch.arange(len(scores)).view(-1, *[1] * (scores.ndim - 1)).to(scores.device) == scores.argmax(0)
 
 
-def largest_area(scores: Tensor, several: bool, background: int | None = None) -> Region:
-    """The class with the largest area in one image's dense scores (K, ...), in that area; see `Predicted`."""
-    seen = areas(scores, several)
-    sizes = seen.flatten(1).sum(1)
+def _largest(scores: Tensor, several: bool, asked: Predicted) -> Region:
+    """The class with the largest area in one image's dense scores (K, ...), in that area."""
+    sizes = areas(scores, several).flatten(1).sum(1)
+    if asked.background is not None and bool(sizes.sum() > sizes[asked.background]):
+        sizes[asked.background] = 0
     if not bool(sizes.any()):
         raise TargetError("no class is likelier than not anywhere; name one: targets.Region(mask, index).")
-    others = sizes.clone()
-    if background is not None:
-        others[background] = 0
-    index = int((others if bool(others.any()) else sizes).argmax())
-    return Region(seen[index].float().cpu(), index, OWN)
+    return _seen_area(scores, several, int(sizes.argmax()))
+
+
+def _seen_area(scores: Tensor, several: bool, index: int) -> Region:
+    """A class of one image's dense scores (K, ...), there where it is seen."""
+    seen = areas(scores, several)[index_in(index, len(scores), "class")]
+    if not bool(seen.any()):
+        raise TargetError(
+            f"class {index} is seen nowhere in the photo; ask about a region: targets.Region(mask, index)."
+        )
+    return Region(seen.float().cpu(), index, OWN)

@@ -121,7 +121,7 @@ class Class(Target):
     index: int
 
     def read(self, seen: Seen) -> Tensor:
-        return _flat(seen.scores, self)[:, index_in(self.index, seen.scores.shape[1], "class")]
+        return flat(seen.scores, self)[:, index_in(self.index, seen.scores.shape[1], "class")]
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Classes(Target):
         return f"classes {', '.join(map(str, self.indices))}"
 
     def read(self, seen: Seen) -> Tensor:
-        scores = _flat(seen.scores, self)
+        scores = flat(seen.scores, self)
         _covers(len(self.indices), seen.rows)
         wanted = torch.tensor([index_in(i, scores.shape[1], "class") for i in self.indices])
         return scores.gather(1, wanted[seen.rows].to(scores.device)[:, None])[:, 0]
@@ -167,7 +167,7 @@ class Output(Target):
             raise TargetError(f"direction={self.direction!r}; possible: 'increase', 'decrease', 'keep'.")
 
     def read(self, seen: Seen) -> Tensor:
-        scores = _flat(seen.scores, self)
+        scores = flat(seen.scores, self)
         value = scores[:, index_in(self.index, scores.shape[1], "output")]
         return -value if self.direction == "decrease" else value
 
@@ -261,7 +261,8 @@ def targets_of(given: Sequence[Target]) -> Target:
     return given[0] if all(target == given[0] for target in given) else PerImage(tuple(given))
 
 
-def _flat(scores: Tensor, target: Target) -> Tensor:
+def flat(scores: Tensor, target: Target) -> Tensor:
+    """The scores themselves, (N, K). Raises TargetError for a dense output."""
     if scores.ndim != 2:
         raise TargetError(
             f"{target} needs one score per class, (N, K); this network gives {tuple(scores.shape)}. Of a dense map "

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
-from sightline.core.errors import MethodError
+from sightline.core.errors import MethodError, NetworkError
 from sightline.models.known import Known
 from sightline.models.request import needed
 from sightline.network.adapters import FunctionNetwork
@@ -26,8 +26,9 @@ _ALIGNED = 64  # bytes, where TensorFlow's kernels expect an array to begin
 def jax_network(function: Function, layout: str | None = None) -> FunctionNetwork:
     """A function of a JAX array (N, C, *spatial) as a torch network with gradients.
 
-    It is compiled once for each shape, where it can be. `layout`: "NHWC" where it takes channels last; None finds
-    that out from whether it takes the first images. Raises ModelError where JAX cannot be imported.
+    It is compiled once for each shape, where it can be, with its weights as they are then. `layout`: "NHWC" where it
+    takes channels last; None finds that out from whether it takes the first images. Raises ModelError where JAX
+    cannot be imported.
     """
     jax = needed("jax", "jax")
     sides = [_Jax(jax, function, compiled) for compiled in (True, False)]
@@ -71,7 +72,12 @@ class _FirstThatRuns:
     def __init__(self, ways: Sequence[Function]) -> None:
         self._ways = ways
 
-    def __call__(self, images: Tensor) -> Any:
+    def __call__(self, images: Tensor | None = None, **beside: Any) -> Any:
+        if images is None or beside:
+            raise NetworkError(
+                "a function of another library's arrays takes images alone; give what it takes beside them in one of "
+                "your own: lambda images: function(images, numbers)."
+            )
         refused: list[Exception] = []
         for way in self._ways:
             try:
@@ -136,36 +142,34 @@ class _Jax:
         def forward(array: Any) -> Any:  # of its own, so that JAX remembers nothing of the user's function
             return function(array)
 
-        ready = jax.jit if compiled else lambda part: part
-        self._jax = jax
-        self._forward = ready(forward)
-        self._with_back = ready(lambda array: jax.vjp(forward, array))
-        self._pull = ready(lambda back, slopes: back(slopes)[0])
-        self._passable = False
+        self._jax, self._compiled = jax, compiled
+        self._forward = jax.jit(forward) if compiled else forward
+        self._with_back = partial(jax.vjp, forward)
+        self._routes: dict[tuple[Any, ...], _Route] = {}
 
     def ask(self, images: Tensor) -> Any:
         return self._forward(self._array(images))
 
     def follow(self, images: Tensor) -> tuple[Any, Back]:
-        answer, back = self._with_back(self._array(images))
+        array = self._array(images)
+        answer, pull = self._route(array)(array) if self._compiled else self._with_back(array)
         leaves, tree = self._jax.tree.flatten(answer)
-        if not self._passable:  # a loop of unknown length, say, goes forth but not back
-            self._jax.eval_shape(self._pull, back, tree.unflatten(map(self._slope, leaves, leaves)))
-            self._passable = True
 
         def followed(slopes: Sequence[Tensor]) -> Tensor:
-            given = tree.unflatten(map(self._slope, leaves, map(self._array, slopes)))
-            return self._torch(self._pull(back, given))
+            (found,) = pull(tree.unflatten(map(partial(_slope, self._jax), leaves, map(self._array, slopes))))
+            return self._torch(found)
 
         return answer, followed
+
+    def _route(self, array: Any) -> _Route:
+        key = array.shape, array.dtype, tuple(array.devices())
+        if key not in self._routes:
+            self._routes[key] = _Route(self._jax, self._with_back, array)
+        return self._routes[key]
 
     def flat(self, answer: Any) -> tuple[list[Tensor], Callable[[Sequence[Tensor]], Any]]:
         leaves, tree = self._jax.tree.flatten(answer)
         return [self._torch(leaf) for leaf in leaves], tree.unflatten
-
-    def _slope(self, leaf: Any, slope: Any) -> Any:
-        moves = self._jax.numpy.issubdtype(leaf.dtype, self._jax.numpy.inexact)
-        return slope if moves else np.zeros(leaf.shape, self._jax.dtypes.float0)
 
     def _array(self, tensor: Tensor) -> Any:
         tensor = tensor.detach().contiguous()
@@ -175,6 +179,53 @@ class _Jax:
 
     def _torch(self, array: Any) -> Tensor:
         return from_dlpack(self._jax.block_until_ready(self._jax.numpy.asarray(array)))
+
+
+def _slope(jax: Any, leaf: Any, slope: Any) -> Any:
+    """A slope of a leaf, as JAX wants it: numbers that have none get nothing."""
+    moves = jax.numpy.issubdtype(leaf.dtype, jax.numpy.inexact)
+    return slope if moves else np.zeros(leaf.shape, jax.dtypes.float0)
+
+
+class _Route:
+    """A function with its way back, for arrays of one shape: an array to its answer and the pull from slopes of it.
+
+    Of what JAX keeps for the way back, what hangs on no pixel is kept once: weights, which would be copied at each
+    call.
+    """
+
+    def __init__(self, jax: Any, with_back: Callable[[Any], Any], array: Any) -> None:
+        traced, shapes = jax.make_jaxpr(with_back, return_shape=True)(array)
+        run = needed("jax.extend.core", "jax").jaxpr_as_fun(traced)
+        tree, moves = jax.tree.structure(shapes), _hang_on_input(traced.jaxpr)
+
+        def parts(moving: bool, given: Any) -> list[Any]:
+            return [leaf for leaf, one in zip(run(given), moves, strict=True) if one == moving]
+
+        kept = jax.jit(partial(parts, False))(array)
+
+        def whole(moving: Sequence[Any]) -> Any:
+            from_each = {True: iter(moving), False: iter(kept)}
+            return tree.unflatten([next(from_each[one]) for one in moves])
+
+        self._whole = whole
+        self._forth = jax.jit(partial(parts, True))
+        self._pull = jax.jit(lambda moving, slopes: whole(moving)[1](slopes))
+        slopes = jax.tree.map(lambda leaf: _slope(jax, leaf, leaf), shapes[0])
+        jax.eval_shape(self._pull, jax.eval_shape(self._forth, array), slopes)  # what goes forth may not go back
+
+    def __call__(self, array: Any) -> tuple[Any, Callable[[Any], Any]]:
+        moving = self._forth(array)
+        return self._whole(moving)[0], partial(self._pull, moving)
+
+
+def _hang_on_input(traced: Any) -> list[bool]:
+    """Which results of a traced function can change with what it is given."""
+    moving = set(traced.invars)
+    for step in traced.eqns:
+        if any(one in moving for one in step.invars if not hasattr(one, "val")):
+            moving.update(step.outvars)
+    return [not hasattr(one, "val") and one in moving for one in traced.outvars]
 
 
 class _TensorFlow:

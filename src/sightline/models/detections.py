@@ -72,8 +72,10 @@ def _classes(network: Any) -> int:
 def _shared(network: Any) -> str | None:
     """The deepest layer that every candidate depends on: finer maps of a pyramid know large objects not at all.
 
-    None for a backbone that is not torchvision's own.
+    None for a backbone that says nothing of what it puts out.
     """
+    if isinstance(network.backbone, nn.Sequential):
+        return "backbone"
     body = getattr(network.backbone, "body", None)
     if isinstance(body, nn.Module):
         return f"backbone.body.{list(dict(body.named_children()))[-1]}"

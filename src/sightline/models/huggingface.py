@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from torch import Tensor, nn
 from sightline.core.errors import ModelError
 from sightline.core.heats import Warning
 from sightline.models.huggingface_files import read_json, repository
-from sightline.models.huggingface_photos import Preprocessing, family_processor, measured, processor_of
+from sightline.models.huggingface_photos import Preprocessing, at_size, family_processor, measured, processor_of
 from sightline.models.huggingface_tasks import ASKED, TASKS, channels_of, kind_of, labels_of, own_size, task_of
 from sightline.models.huggingface_weights import built, quiet
-from sightline.models.huggingface_words import Texts, among, writer
+from sightline.models.huggingface_words import Texts, among
+from sightline.models.huggingface_writing import writer
 from sightline.models.known import Known
 from sightline.models.model import Model
 from sightline.models.request import Request, needed
@@ -84,8 +86,8 @@ def _assumed(prepared: Preprocessing, processor: Any, size: tuple[int, int] | No
         f"nothing says how photos were prepared for this network: they are as {type(processor).__name__} does by "
         "default. Give input_size, mean, std and resize where it was trained on others."
     )
-    warnings = (*prepared.warnings, Warning("preprocessing-assumed", message))
-    return replace(prepared, geometry=prepared.at(size or prepared.geometry.size), warnings=warnings)
+    prepared = at_size(processor, prepared, size) if size else prepared
+    return replace(prepared, warnings=(*prepared.warnings, Warning("preprocessing-assumed", message)))
 
 
 def _known(
@@ -166,11 +168,12 @@ def _reversed(network: Any) -> nn.Module:
 
 def recognised(network: Any) -> Known | None:
     """A live network of transformers, with what its configuration says; None for any other."""
+    loaded = sys.modules.get("transformers.modeling_utils")  # else nobody has made one, and to load it takes seconds
+    network = unwrap(network) if isinstance(network, nn.Module) else network
+    if loaded is None or not isinstance(network, loaded.PreTrainedModel):
+        return None
     import transformers
 
-    network = unwrap(network) if isinstance(network, nn.Module) else network
-    if not isinstance(network, transformers.PreTrainedModel):
-        return None
     task = task_of(transformers, type(network))
     known = Known(network, own_size(network.config), channels_of(network.config), bare=network)
     if task == "likeness":

@@ -10,7 +10,7 @@ from typing import Any
 
 from sightline.core.errors import ModelError, near
 from sightline.models.archives import outside
-from sightline.models.request import OFFLINE, code_refused, needed
+from sightline.models.request import code_refused, needed
 
 _DESCRIBED = ("*.json", "*.txt", "*.model", "*.jinja")
 _TENSORS, _PICKLES = "model*.safetensors", "pytorch_model*.bin"
@@ -47,11 +47,11 @@ def _fetched(name: str, weights: bool, code: bool) -> Path:
     hub = needed("huggingface_hub", "hf")
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
         raise ModelError(f"{name!r} is no Hugging Face id, which reads 'owner/name', and no folder.")
-    described = [*_DESCRIBED, *(["*.py"] if code else [])]
+    first = [*_DESCRIBED, *(["*.py"] if code else []), *([_TENSORS] if weights else [])]
     try:
-        for patterns in (described, *(([_TENSORS], [_PICKLES]) if weights else ())):
+        for patterns in (first, [_PICKLES]):
             folder = Path(hub.snapshot_download(name, allow_patterns=patterns, ignore_patterns=["*/*"]))
-            if any(folder.glob(_TENSORS)):
+            if not weights or any(folder.glob(_TENSORS)):
                 break
     except Exception as error:  # whatever a network, a server or a half-filled cache makes of it
         raise _unreachable(name, hub, error) from error
@@ -61,14 +61,15 @@ def _fetched(name: str, weights: bool, code: bool) -> Path:
 def _unreachable(name: str, hub: Any, error: Exception) -> ModelError:
     kinds = hub.errors
     stored = _stored(hub)
+    at_hand = f"at hand: {near(name, stored)}" if stored else "none is at hand."
     if isinstance(error, kinds.GatedRepoError):
         return ModelError(f"{name!r} is gated: accept its terms on huggingface.co and log in, `hf auth login`.")
     if isinstance(error, kinds.RepositoryNotFoundError):
-        return ModelError(f"Hugging Face has no model {name!r}, or it is private; at hand: {near(name, stored)}")
+        return ModelError(f"Hugging Face has no model {name!r}, or it is private; {at_hand}")
     said = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ModelError(
-        f"{name!r} is not at hand and huggingface.co could not be reached ({said}); at hand: {near(name, stored)} "
-        f"A folder works without a network too: 'hf/./folder'. {OFFLINE}"
+        f"{name!r} is not at hand and huggingface.co could not be reached ({said}); {at_hand} "
+        "Without a network: the folder of one, 'hf/./folder', or the embedded model 'demo'."
     )
 
 

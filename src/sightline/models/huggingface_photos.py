@@ -60,6 +60,21 @@ def family_processor(transformers: Any, config: Any) -> Any:
     return kinds[-1]() if kinds else None
 
 
+def at_size(processor: Any, prepared: Preprocessing, size: tuple[int, int]) -> Preprocessing:
+    """What a processor of the same class would do for an input of another size."""
+    if size == prepared.geometry.size:
+        return prepared
+    if size[0] != size[1] or prepared.geometry.size[0] != prepared.geometry.size[1]:
+        return replace(prepared, geometry=prepared.at(size))
+    by = size[0] / prepared.geometry.size[0]
+    sides = {
+        name: {key: round(side * by) for key, side in dict(given).items() if side}
+        for name in ("size", "crop_size")
+        if (given := getattr(processor, name, None)) is not None
+    }
+    return measured(type(processor)(**sides), None)
+
+
 def _described(folder: Path) -> bool:
     """Whether a repository says how photos were prepared."""
     together = folder / "processor_config.json"
@@ -159,13 +174,15 @@ def _ways(processor: Any, size: tuple[int, int], mean: tuple[float, ...]) -> Ite
     """The ways to an input of that size that are worth a try, the likeliest first."""
     of = _filter(processor)
     yield Geometry(size, "squash", None, of)
-    shorts: list[Any] = [_side(processor.size, "shortest_edge")]
-    short = shorts[0] or 0
-    shorts += [int(short / (getattr(processor, "crop_pct", None) or 1)), int(256 / 224 * short), min(size)]
-    shorts.append((_side(processor.size, "height"), _side(processor.size, "width")))
-    for one in dict.fromkeys(shorts):
-        if one and (not isinstance(one, tuple) or all(one)):
-            yield Geometry(size, "crop", one, of, half="down")
+    options = {**vars(processor), **getattr(processor, "data_config", {})}  # the latter are timm's
+    sides = options.get("size")
+    short = _side(sides, "shortest_edge") or options.get("resize_short") or min(size)
+    cropped = int(short / (options.get("crop_pct") or 1))
+    height, width = _side(sides, "height"), _side(sides, "width")
+    shorts: list[Any] = [short, cropped, int(256 / 224 * short), min(size)]
+    for one in dict.fromkeys([*shorts, *([(height, width)] if height and width else [])]):
+        yield Geometry(size, "crop", one, of, half="down")
+        yield Geometry(size, "crop", one, of)
     for fill in dict.fromkeys((mean, (0.0,), (0.5,))):
         yield Geometry(size, "pad", None, of, fill)
 
@@ -184,7 +201,7 @@ def _filter(processor: Any) -> Any:
     """The interpolation's name; torchvision's enumeration and Pillow's numbers are both in use."""
     given = getattr(processor, "resample", None)
     if given is None:
-        return "bilinear"
+        return getattr(processor, "data_config", {}).get("interpolation", "bilinear")
     name: str = (
         given.value if isinstance(getattr(given, "value", None), str) else Image.Resampling(given).name.lower()
     )

@@ -14,6 +14,7 @@ from sightline.core.errors import ModelError, near
 TASKS = {
     "classification": ("IMAGE_CLASSIFICATION",),
     "segmentation": ("SEMANTIC_SEGMENTATION",),
+    "masks": ("UNIVERSAL_SEGMENTATION",),
     "detection": ("OBJECT_DETECTION",),
     "likeness": ("ZERO_SHOT_IMAGE_CLASSIFICATION",),
     "depth": ("DEPTH_ESTIMATION",),
@@ -117,6 +118,19 @@ def detections(network: Any, images: Tensor) -> Tensor:
     return torch.cat([corners * corners.new_tensor([width, height, width, height]), likely], -1)
 
 
+def masks(network: Any, images: Tensor) -> Tensor:
+    """(N, K, h, w): of networks that propose masks, each with a class, the logarithm of what all say of a place.
+
+    That is their semantic segmentation: each mask's probability there, times its class's, summed.
+    """
+    answer = _plain(network, images)
+    classes = getattr(answer, "class_queries_logits", None)
+    proposed = answer.pred_masks if classes is None else answer.masks_queries_logits
+    chances = (answer.logits if classes is None else classes).softmax(-1)[..., :-1]
+    shares = torch.einsum("nqk,nqhw->nkhw", chances, proposed.sigmoid())
+    return shares.clamp_min(torch.finfo(shares.dtype).tiny).log()
+
+
 def embedding(network: Any, images: Tensor) -> Tensor:
     """(N, D): what the network makes of an image as a whole; its class token, or the mean of its tokens."""
     answer = _plain(network, images)
@@ -137,6 +151,7 @@ def depth(network: Any, images: Tensor) -> Tensor:
 ASKED: dict[str, tuple[Ask, str]] = {
     "classification": (_plain, "auto"),
     "segmentation": (_plain, "auto"),
+    "masks": (masks, "logits"),
     "detection": (detections, "detections"),
     "depth": (depth, "regression"),
     "embedding": (embedding, "embedding"),

@@ -45,7 +45,10 @@ def built(kind: Any, config: Any, folder: Path, weights: Any, code: bool) -> tup
     """The network of class `kind` in float32, and what has to be known of its weights. Raises ModelError."""
     if weights is None:
         make = getattr(kind, "from_config", None) or kind._from_config
-        network: nn.Module = make(config, **({"trust_remote_code": True} if code else {}))
+        try:
+            network: nn.Module = make(config, **({"trust_remote_code": True} if code else {}))
+        except Exception as error:  # a configuration that no network fits makes it raise anything
+            raise ModelError(f"{folder.name}: no network can be made of its config.json: {_brief(error)}") from error
         return network.float().eval(), ()
     state = _state(folder, weights, code)
     options: dict[str, Any] = {"config": config, "output_loading_info": True}

@@ -16,13 +16,14 @@ import numpy as np
 
 from sightline.core.errors import ModelError, near
 from sightline.models.keras_checks import check_file, check_weights
-from sightline.models.keras_import import torch_keras
-from sightline.models.keras_network import KerasNetwork
+from sightline.models.keras_import import gist, torch_keras
+from sightline.models.keras_network import KerasNetwork, input_of
 from sightline.models.model import Model
 from sightline.models.request import OFFLINE, Request
 from sightline.models.wrapping import wrap
 
 _FILES = (".h5", ".hdf5", ".keras")
+_SIDE = 224  # pixels, what networks that take any size were trained with
 
 
 def load_application(request: Request) -> Model:
@@ -36,10 +37,9 @@ def load_application(request: Request) -> Model:
         raise ModelError(f"keras.applications has no {request.name!r}; {near(request.name, names(keras))}")
     build = getattr(keras.applications, request.name)
     flip, mean, std = preprocessing(build.__globals__["preprocess_input"])
-    model = _built(keras, build, request)
-    return wrap(
-        KerasNetwork(model, keras, flip=flip), mean=mean, std=std, labels=_labels(), resize="squash", output="auto"
-    )
+    network = KerasNetwork(_built(keras, build, request), keras, flip=flip)
+    size, _ = input_of(network.inner, network.channels_last)
+    return wrap(network, input_size=size or _SIDE, mean=mean, std=std, labels=_labels(), resize="squash")
 
 
 def names(keras: Any) -> list[str]:
@@ -73,9 +73,7 @@ def _built(keras: Any, build: Callable[..., Any], request: Request) -> Any:
     if path is not None:
         _check(path, keras, request)
     with keras.device("cpu"), _as_in_a_new_process(keras):
-        if path is None and weights is not None:
-            return _fetched(build, request.name)
-        model = build(weights=None)
+        model = _made(build, "imagenet" if path is None and weights is not None else None, request.name)
         if path is not None:
             _filled(model, path, request.name)
         return model
@@ -88,11 +86,13 @@ def _check(path: Path, keras: Any, request: Request) -> None:
         check_weights(path)
 
 
-def _fetched(build: Callable[..., Any], name: str) -> Any:
+def _made(build: Callable[..., Any], weights: str | None, name: str) -> Any:
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # Keras' progress bar
-            return build(weights="imagenet")
+            return build(weights=weights)
     except Exception as error:  # no network, a wrong hash, or a damaged file: Keras raises anything
+        if weights is None or "backend" in str(error):
+            raise ModelError(f"keras/{name} cannot be made: {gist(error)}.") from error
         raise ModelError(
             f"the weights of keras/{name} are not at hand and could not be fetched ({error}). {OFFLINE}"
         ) from error
@@ -102,16 +102,15 @@ def _filled(model: Any, path: Path, name: str) -> None:
     try:
         model.load_weights(path)
     except Exception as error:  # Keras raises anything for what does not fit
-        said = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
-            f"{path.name} does not fit keras/{name}: {said[0]} A network with a head of its own is loaded from its "
-            "whole file: sl.load('file.keras', mean=..., std=...)."
+            f"{path.name} does not fit keras/{name}: {gist(error)}. A network with a head of its own is loaded from "
+            "its whole file: sl.load('file.keras', mean=..., std=...)."
         ) from error
 
 
 @contextmanager
 def _as_in_a_new_process(keras: Any) -> Iterator[None]:
-    """Layers are numbered from the start, and random weights are the same each time; the user's counts go on after."""
+    """Layers are numbered from the start, and random weights are the same each time; the user's go on as before."""
     state = keras.src.backend.common.global_state
     numbers, dice = state.get_global_attribute("object_name_uids"), random.getstate()
     state.set_global_attribute("object_name_uids", defaultdict(int))

@@ -18,6 +18,10 @@ CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 _PICKLED = "model.weights.npz"
 _CODE = ("Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer")
 """Layers of Keras that run what a file holds: bytecode, pickles, other libraries' programs."""
+REGISTER = (
+    "a layer of your own has to be registered first, with @keras.saving.register_keras_serializable(), in a Keras on "
+    "its torch backend."
+)
 _VALUES = {"__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__"}
 _VALUES |= {"TensorShape"}
 _FUNCTIONS = (
@@ -155,18 +159,18 @@ def _check_one(config: dict[str, Any], layer: str, what: str, keras: Any) -> Non
     where = f"in the layer {layer!r}" if layer else "in its configuration"
     if not isinstance(name, str) or not isinstance(module, str | None):
         raise ModelError(f"{what} names a class {name!r} of module {module!r} {where}; it is damaged.")
-    if name in _VALUES or _registered(config, keras):
-        return
     if name == "__lambda__":
         raise code_refused(what, f"a Python function {where}")
+    if name in _CODE:
+        raise code_refused(what, f"the {name} layer {layer!r}")
+    if name in _VALUES or _registered(config, keras):
+        return
     if name == "function":
         found = _function(config.get("config"), module, keras)
     elif module is None or _is_keras(module):
         found = _class(name, module, keras)
     else:
         found = None
-    if isinstance(found, type) and issubclass(found, _running(keras)):
-        raise code_refused(what, f"the {name} layer {layer!r}")
     if found is None:
         raise _stranger(config, where, what, keras)
 
@@ -176,12 +180,9 @@ def _stranger(config: dict[str, Any], where: str, what: str, keras: Any) -> Mode
     name, module = config["class_name"], config.get("module")
     name = config.get("config") if name == "function" else name
     place = _module(module or "keras.layers", keras) if _is_keras(module or "keras.layers") else None
-    if module is not None and (place is not None and hasattr(place, str(name)) or not _is_keras(module)):
+    if module is not None and ((place is not None and hasattr(place, str(name))) or not _is_keras(module)):
         return code_refused(what, f"{module}.{name} {where}, which is no building block of Keras and")
-    return ModelError(
-        f"{what} holds {name!r} {where}, which keras {keras.__version__} does not know; a layer of your own has to be "
-        "registered first, with @keras.saving.register_keras_serializable(), in a Keras on its torch backend."
-    )
+    return ModelError(f"{what} holds {name!r} {where}, which keras {keras.__version__} does not know; {REGISTER}")
 
 
 def _is_keras(module: str) -> bool:
@@ -198,7 +199,7 @@ def _registered(config: dict[str, Any], keras: Any) -> bool:
 
 def _function(name: Any, module: str | None, keras: Any) -> Any:
     """A function of Keras that calculates; None for any other."""
-    if not isinstance(name, str) or module not in _FUNCTIONS:
+    if not isinstance(name, str) or module not in _FUNCTIONS or name in ("get", "deserialize"):
         return None
     places = _FUNCTIONS[1:] if module == "builtins" else (module,)
     found = [getattr(_module(place, keras), name, None) for place in places if name.isidentifier()]
@@ -215,7 +216,7 @@ def _class(name: str, module: str | None, keras: Any) -> type | None:
     )  # fmt: skip
     for place in places:
         found = getattr(_module(place, keras), name, None) if name.isidentifier() else None
-        if isinstance(found, type) and issubclass(found, parts):
+        if isinstance(found, type) and issubclass(found, parts) and found.__name__ not in _CODE:
             return found
     return None
 
@@ -228,7 +229,3 @@ def _module(name: str, keras: Any) -> Any:
         if not isinstance(found, ModuleType):
             return None
     return found
-
-
-def _running(keras: Any) -> tuple[type, ...]:
-    return tuple(getattr(keras.layers, name) for name in _CODE if hasattr(keras.layers, name))

@@ -11,6 +11,7 @@ import builtins
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -47,7 +48,16 @@ def backend_of(keras: Any) -> str:
 
 def instances() -> list[Any]:
     """Every instance of Keras in this process, the user's own first."""
-    return [sys.modules[name] for name in ("keras", PRIVATE) if name in sys.modules]
+    return [sys.modules[name] for name in ("keras", PRIVATE) if sys.modules.get(name)]
+
+
+def gist(error: BaseException) -> str:
+    """What an error of Keras comes down to: it often prints whole configurations."""
+    said = str(error).strip()
+    unknown = re.search(r"Could not (?:locate|find|interpret)[^.\n]*|Unknown [\w ]+: '[^']*'", said)
+    bold = re.search("\x1b\\[1m(.*?)\x1b\\[0m", said, re.DOTALL)  # inside an account of the layer's arguments
+    lines = [unknown[0]] if unknown else (bold[1] if bold else said).strip().splitlines() or [type(error).__name__]
+    return lines[0].strip().removesuffix(".")[:300]
 
 
 def _beside() -> Any:
@@ -58,7 +68,11 @@ def _beside() -> Any:
             needed("keras", "keras")
         if _Finder not in sys.meta_path:
             sys.meta_path.insert(0, _Finder)
-        keras = needed(PRIVATE, "keras")
+        try:
+            with _without_triton() if sys.modules.get("tensorflow") else nullcontext():
+                keras: Any = importlib.import_module(PRIVATE)
+        except ImportError as error:
+            raise ModelError(f"keras cannot be imported on its torch backend: {error}.") from error
         if backend_of(keras) != "torch":
             raise ModelError(f"keras {keras.__version__} has no torch backend; Sightline needs keras 3.5 or later.")
         return keras
@@ -80,13 +94,26 @@ def _import(name: str, names: Any = None, local: Any = None, wanted: Any = (), l
 def _needed_here(name: str) -> None:
     """What Keras would only look for, and torch's backend does not need, is not there unless it is in use."""
     library = name.partition(".")[0]
-    if library in _UNNEEDED and library not in sys.modules:
+    if library in _UNNEEDED and not sys.modules.get(library):
         raise ModuleNotFoundError(f"No module named {library!r}", name=library)
 
 
 def _import_module(name: str, package: str | None = None) -> ModuleType:
     _needed_here(name)
     return importlib.import_module(_renamed(name), package)
+
+
+@contextmanager
+def _without_triton() -> Iterator[None]:
+    """torch goes without Triton, whose library crashes the process where TensorFlow's was loaded before."""
+    if "triton" in sys.modules:
+        yield
+        return
+    sys.modules["triton"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules["triton"]
 
 
 @contextmanager

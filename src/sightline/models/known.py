@@ -23,13 +23,19 @@ _RECOGNISERS: tuple[tuple[str, str], ...] = (
     ("keras", "keras_live:known_keras"),
     ("_sightline_keras", "keras_live:known_keras"),
     ("transformers", "huggingface:recognised"),
+    ("torch.export", "exported:known_exported"),
     ("onnx", "onnx_network:known_onnx"),
     ("onnxruntime", "onnx_network:known_session"),
     ("jax", "bridges:compiled_by_jax"),
     ("tensorflow", "bridges:compiled_by_tensorflow"),
+    ("sklearn", "black_boxes:known_estimator"),
 )
 """(library, room:function): the function takes a network and gives a Known, or None for what is not the library's."""
-_BACKENDS: dict[str, str] = {"jax": "bridges:jax_network", "tensorflow": "bridges:tensorflow_network"}
+_BACKENDS: dict[str, str] = {
+    "jax": "bridges:jax_network",
+    "numpy": "black_boxes:numpy_network",
+    "tensorflow": "bridges:tensorflow_network",
+}
 """backend -> room:function that makes a network of a function of such arrays, and of a layout or None."""
 LAYOUTS = ("NCHW", "NHWC")
 
@@ -40,8 +46,8 @@ class Known:
 
     `input_size` is (h, w); `mean` and `std` are of pixels in [0, 1], one for each channel. `geometry`: its own way to
     bring a photo to an input of a size; `layer`: what layer methods read; `output`: what its answers are; `warnings`:
-    what a reader has to know of how photos become its input, where nobody says otherwise; `bare`: the
-    network itself, for who asks it by the names of its inputs; `layout`: what it takes images for; `batch_size`: how
+    what a reader has to know of how photos become its input, where nobody says otherwise; `remarks`: of the network,
+    always; `bare`: the network itself, for who asks it by the names of its inputs; `layout`: what it takes images for; `batch_size`: how
     many it takes at once, where it takes no other number.
     """
 
@@ -56,6 +62,7 @@ class Known:
     layer: str | None = None
     output: str = "auto"
     warnings: tuple[Warning, ...] = ()
+    remarks: tuple[Warning, ...] = ()
     bare: nn.Module | None = None
     layout: str | None = None
     batch_size: int | None = None
@@ -72,7 +79,7 @@ def known(network: Any, backend: str = "auto", layout: str | None = None) -> Kno
     if backend not in ("auto", "torch"):
         raise ModelError(f"backend={backend!r}; possible: {', '.join(('auto', 'torch', *_BACKENDS))}.")
     for library, where in _RECOGNISERS:
-        found = part_of(where)(network) if library in sys.modules else None
+        found = part_of(where)(network) if sys.modules.get(library) else None
         if found is not None:
             return _laid_out(found, layout)
     return Known(channels_last(as_network(network)) if layout == "NHWC" else as_network(network))

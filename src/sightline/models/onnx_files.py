@@ -69,10 +69,10 @@ def _declared(tensor: Any, onnx: Any, path: Path) -> int:
     if min(tensor.dims, default=0) < 0:
         raise ModelError(f"{path.name} is damaged: {tensor.name!r} has the shape {list(tensor.dims)}.")
     try:
-        width = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        width: int = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     except (KeyError, ValueError, TypeError) as error:
         raise ModelError(f"{path.name} is damaged: {tensor.name!r} holds numbers of no known type.") from error
-    declared = math.prod(tensor.dims) * width
+    declared = int(math.prod(tensor.dims)) * width
     if tensor.HasField("raw_data") and tensor.data_type < onnx.TensorProto.UINT4 and len(tensor.raw_data) != declared:
         raise ModelError(
             f"{path.name} is damaged: {tensor.name!r} says it holds {declared:,} bytes, and there are "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,12 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sightline.core.errors import ModelError, NetworkError
+from sightline.core.errors import ModelError
 from sightline.models.known import Known
 from sightline.models.onnx_torch import converted
 from sightline.models.request import needed
-from sightline.network.adapters import in_parts
-from sightline.network.readout import answer_of
+from sightline.network.adapters import by_input, in_parts
 
 _CLOSE = 1e-3  # of the largest answer: how far torch's answers may be from ONNX Runtime's
 _SIDE = 64  # of a random image, where a graph takes any
@@ -40,13 +40,15 @@ class _End:
 class OnnxNetwork(nn.Module):
     """Images (N, C, *spatial) to the graph's output, or to a dictionary of its outputs where there are several.
 
-    `body` is the graph as torch runs it: then its nodes are layers. Else ONNX Runtime runs it, and `why_deaf` says
+    `body` is the graph as torch runs it: then its nodes are layers. Else ONNX Runtime runs it, and `why` says
     why torch does not. A graph that takes whole numbers gets pixels from 0 to 255.
     """
 
-    def __init__(self, session: Any, ends: Sequence[_End], body: nn.Module | None = None, why_deaf: str = "") -> None:
+    body: nn.Module | None
+
+    def __init__(self, session: Any, ends: Sequence[_End], body: nn.Module | None = None, why: str = "") -> None:
         super().__init__()
-        self.session, self.ends, self.why_deaf = session, ends, why_deaf
+        self.session, self.ends, self.why = session, ends, why
         self.takes = {one.name: (one.shape, _dtype(one.type)) for one in session.get_inputs()}
         self.image = next((name for name, (shape, _) in self.takes.items() if len(shape) > 2), next(iter(self.takes)))
         shape = self.takes[self.image][0]
@@ -58,21 +60,21 @@ class OnnxNetwork(nn.Module):
         self.eval()
 
     def forward(self, *images: Tensor, **beside: Any) -> Any:
-        given = dict(zip([self.image], images, strict=False)) | beside
-        if self.last and self.image in given:
+        given = by_input({name: shape for name, (shape, _) in self.takes.items()}, self.image, images, beside)
+        if self.last:
             given[self.image] = given[self.image].movedim(1, -1)
-        if given.keys() != self.takes.keys():
-            missing = [f"{name!r} {self.takes[name][0]}" for name in self.takes if name not in given]
-            said = f"it needs {', '.join(missing)} too" if missing else "it has no other"
-            raise NetworkError(f"the graph takes {list(self.takes)}; {said}: inputs={{name: tensor}}.")
-        found = in_parts(self._runtime if self.body is None else self._torch, given, self.at_once)
+        ask = self._runtime if self.body is None else partial(self._torch, self.body)
+        found = in_parts(ask, given, self.at_once)
         answers = {
             end.name: one if end.step is None else end.step(one) for end, one in zip(self.ends, found, strict=True)
         }
         return next(iter(answers.values())) if len(answers) == 1 else answers
 
-    def _torch(self, given: Mapping[str, Any]) -> tuple[Tensor, ...]:
-        found = self.body(*(torch.as_tensor(self._counted(name, given[name])) for name in self.takes))
+    def _torch(self, body: nn.Module, given: Mapping[str, Any]) -> tuple[Tensor, ...]:
+        ready = [torch.as_tensor(self._counted(name, given[name])) for name in self.takes]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Using a non-tuple sequence")  # as onnx2torch slices
+            found = body(*ready)
         return tuple(found) if isinstance(found, list | tuple) else (found,)
 
     def _runtime(self, given: Mapping[str, Any]) -> tuple[Tensor, ...]:
@@ -101,7 +103,7 @@ def known_session(network: Any) -> Known | None:
     if not isinstance(network, needed("onnxruntime", "onnx").InferenceSession):
         return None
     why = 'an InferenceSession gives none; sl.load("file.onnx") can, where the graph can be made of torch\'s layers'
-    return _described(OnnxNetwork(network, [_End(one.name) for one in network.get_outputs()], why_deaf=why))
+    return _described(OnnxNetwork(network, [_End(one.name) for one in network.get_outputs()], why=why))
 
 
 def _session(model: bytes) -> Any:
@@ -125,7 +127,7 @@ def _best(proto: Any, plain: OnnxNetwork, onnx: Any) -> OnnxNetwork:
     try:
         expected = plain(**samples)
     except Exception as error:  # whatever a graph raises for random images
-        plain.why_deaf = f"it could not be tried on random images ({_line(error)}), so torch's answers are not known"
+        plain.why = f"it could not be tried on random images ({_line(error)}), so torch's answers are not known"
         return plain
     body, ends = _before_the_end(proto, onnx)
     seen = plain
@@ -135,13 +137,13 @@ def _best(proto: Any, plain: OnnxNetwork, onnx: Any) -> OnnxNetwork:
             body, ends, seen = proto, plain.ends, plain
     for made in converted(body, onnx):
         if isinstance(made, str):
-            seen.why_deaf = seen.why_deaf or made
+            seen.why = seen.why or made
             continue
         network = OnnxNetwork(seen.session, ends, made)
         for network.at_once in (None, seen.at_once):
             if _alike(network, samples, expected):
                 return network
-        seen.why_deaf = "what onnx2torch makes of it answers otherwise than ONNX Runtime"
+        seen.why = "what onnx2torch makes of it answers otherwise than ONNX Runtime"
     return seen
 
 
@@ -170,19 +172,21 @@ def _tried(network: OnnxNetwork, samples: Mapping[str, Tensor]) -> Any:
 
 
 def _samples(network: OnnxNetwork) -> dict[str, Tensor]:
-    """Two random images, in shares of 255 as pixels are, and ones for every other input."""
-    dice = torch.Generator().manual_seed(0)
+    """Random images, in shares of 255 as pixels are, one more than it takes at once; ones for every other input."""
+    dice, rows = torch.Generator().manual_seed(0), (network.at_once or 1) + 1
     made = {}
     for name, (shape, dtype) in network.takes.items():
         sides = [side if isinstance(side, int) else 3 if at == 1 else _SIDE for at, side in enumerate(shape)]
         image = name == network.image
-        numbers = torch.randint(0, 256, (2, *sides[1:]), generator=dice) / 255 if image else torch.ones(2, *sides[1:])
+        numbers = (
+            torch.randint(0, 256, (rows, *sides[1:]), generator=dice) / 255 if image else torch.ones(rows, *sides[1:])
+        )
         numbers = numbers.movedim(-1, 1) if image and network.last else numbers
         made[name] = numbers.to(torch.from_numpy(np.zeros(0, dtype)).dtype) if dtype.kind == "f" else numbers
     return made
 
 
-def _before_the_end(proto: Any, onnx: Any) -> tuple[Any, list[_End]]:
+def _before_the_end(proto: Any, onnx: Any) -> tuple[Any, Sequence[_End]]:
     """A graph that stops before its outputs' softmaxes and sigmoids, and those as steps of torch's."""
     cut = onnx.ModelProto()
     cut.CopyFrom(proto)

@@ -11,6 +11,7 @@ from torch import nn
 
 from sightline.core.errors import ModelError
 from sightline.models.request import needed
+from sightline.network.trace import of_attention
 
 _OLDER = 17  # the last opset whose operators onnx2torch knows
 _NAME = re.compile(r"[\w./:+@\- ]*")
@@ -28,18 +29,34 @@ def converted(proto: Any, onnx: Any) -> Iterator[nn.Module | str]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # on torch's own ways
                 ready = prepare(proto, onnx)
-                yield _named(onnx2torch.convert(ready), ready)
+                yield _named(onnx2torch.convert(ready), ready, _in_attention(proto))
         except Exception as error:  # it raises anything for what it does not know
             yield _why(error)
 
 
-def _named(made: Any, proto: Any) -> nn.Module:
-    """The layers under their nodes' own names, without what no output hangs on."""
+def _in_attention(proto: Any) -> set[str]:
+    """The nodes that the original network ran inside an attention module, as far as exporters tell."""
+    found = set()
+    for node in proto.graph.node:
+        said = {one.key.rpartition(".")[2]: re.findall(r"'([^']*)'", one.value) for one in node.metadata_props}
+        names = [*node.name.split("/")[:-1], *said.get("name_scopes", [])[:-1]]
+        kinds = said.get("class_hierarchy", [])[:-1]
+        if any(of_attention(name.rpartition(".")[2], "") for name in names) or any(
+            of_attention("", one) for one in kinds
+        ):
+            found.add(node.name)
+    return found
+
+
+def _named(made: Any, proto: Any, in_attention: set[str]) -> nn.Module:
+    """The layers under their nodes' own names, with "_" for ".", without what no output hangs on."""
     calls = [one for one in made.graph.nodes if one.op == "call_module"]
     for call, node in zip(calls, proto.graph.node, strict=True):
-        if node.name and "." not in node.name and not hasattr(made, node.name):
-            made.add_module(node.name, made.get_submodule(call.target))
-            call.target = node.name
+        made.get_submodule(call.target).in_attention = node.name in in_attention
+        name = node.name.replace(".", "_")  # a dot would be a layer within another
+        if name and not hasattr(made, name):
+            made.add_module(name, made.get_submodule(call.target))
+            call.target = name
     made.graph.eliminate_dead_code()
     made.delete_all_unused_submodules()
     made.recompile()
@@ -66,14 +83,18 @@ def _plainly_named(proto: Any, onnx: Any) -> Any:
 
 
 def _in_older_operators(proto: Any, onnx: Any) -> Any:
-    """The same graph as older exports have it: without functions, and operators that came after `_OLDER`."""
+    """The same graph as older exports have it, without functions and without operators that came after `_OLDER`."""
     from onnx import inliner, version_converter
 
     older = _plainly_named(inliner.inline_local_functions(proto), onnx)
     nodes = [part for node in older.graph.node for part in _ungelued(node, older.graph, onnx)]
     del older.graph.node[:]
     older.graph.node.extend(nodes)
-    older = version_converter.convert_version(older, _OLDER)
+    try:
+        older = version_converter.convert_version(older, _OLDER)
+    except RuntimeError:  # it does not know of operators that only take more types since: the answers will tell
+        for one in older.opset_import:
+            one.version = min(one.version, _OLDER) if one.domain in ("", "ai.onnx") else one.version
     for node in older.graph.node:
         kept = [one for one in node.attribute if one.name != "allowzero"]  # says nothing where no side is 0
         del node.attribute[:]

@@ -40,8 +40,8 @@ def predictions_of(
         raise ModelError(f"{len(model.labels)} labels for a network of {count} scores; they have to match.")
     if readout.output == "embedding":
         raise TargetError(
-            "the network answers with an embedding, which has no top; give it labels=[...] where it is loaded, or ask "
-            "for a text as a target."
+            "the network answers with an embedding, which has no top; give it labels=[...] where it is loaded, or "
+            "ask for a text as a target."
         )
     if readout.output == "detections":
         return _boxes(model, scores, top, view)
@@ -61,10 +61,12 @@ def _boxes(model: Model, scores: Tensor, top: int, view: View | None) -> list[Pr
     """What is detected (Q, 4 + K), best first, a box for each; of boxes that repeat each other the best."""
     from torchvision.ops import batched_nms
 
-    boxes, chances = scores[:, :4].float(), scores[:, 4:].float()
-    best, where = chances.flatten().topk(min(_READ, chances.numel()))
-    rows, classes = where[best > 0] // chances.shape[1], where[best > 0] % chances.shape[1]
-    kept = batched_nms(boxes[rows], best[best > 0], classes, _SAME)[:top].tolist()
+    scores = scores[(scores[:, 2:4] > scores[:, :2]).all(1)].float()  # a box without area is none
+    boxes, chances = scores[:, :4], scores[:, 4:]
+    best, where = (part[:_READ] for part in chances.flatten().sort(descending=True, stable=True))
+    best, where = best[best > 0], where[best > 0]
+    rows, classes = where // chances.shape[1], where % chances.shape[1]
+    kept = batched_nms(boxes[rows], best, classes, _SAME)[:top].tolist()
     found = []
     for one in kept:
         chance, index = float(best[one]), int(classes[one])
@@ -77,7 +79,7 @@ def _on_photo(box: Tensor, view: View | None) -> tuple[float, float, float, floa
     x0, y0, x1, y1 = box.tolist()
     if view is None:
         return x0, y0, x1, y1
-    (down, across), (top, left), (height, width) = view.scale, view.shift, view.photo_size
+    (down, across), (top, left), (height, width) = view.scale, view.shift, map(float, view.photo_size)
     xs, ys = (((side - left) / across for side in (x0, x1)), ((side - top) / down for side in (y0, y1)))
     (x0, x1), (y0, y1) = ((min(max(side, 0.0), width) for side in xs), (min(max(side, 0.0), height) for side in ys))
     return x0, y0, x1, y1

@@ -63,7 +63,7 @@ def known_timm(network: Any) -> Known | None:
         std,
         _labels(cfg, inner.num_classes),
         geometry=partial(_geometry, config=config),
-        output="regression" if bare else "auto",
+        output="embedding" if bare else "auto",
         warnings=(_NO_CLASSES,) if bare else (),
     )
 
@@ -108,6 +108,8 @@ def _built(timm: Any, name: str, published: bool, size: Any, wanted: dict[str, A
     """The network; random weights are the same each time, and the global generator is left alone."""
     try:
         arguments = timm.models.resolve_model_input_args(name, {"img_size": size}, **wanted)
+        if published:
+            arguments |= _fetched(timm.get_pretrained_cfg(name))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network: nn.Module = timm.create_model(**arguments, pretrained=published)
@@ -120,6 +122,17 @@ def _built(timm: Any, name: str, published: bool, size: Any, wanted: dict[str, A
             f"the weights of timm/{name} are not at hand and could not be fetched ({error}). {OFFLINE}"
         ) from error
     return network
+
+
+def _fetched(cfg: Any) -> dict[str, Any]:
+    """What tells timm where its weights lie, once they are fetched: it would ask an absent hub for a minute."""
+    hubs = needed("timm.models._hub", "timm")
+    if not (cfg.hf_hub_id and hubs.has_hf_hub()) or cfg.custom_load or (cfg.url and hubs.check_cached_file(cfg.url)):
+        return {}
+    wanted = cfg.hf_hub_filename or "model.safetensors"
+    hub = needed("huggingface_hub", "timm")
+    file = Path(hub.snapshot_download(cfg.hf_hub_id, allow_patterns=[wanted])) / wanted
+    return {"pretrained_cfg_overlay": {"file": str(file)}} if file.is_file() else {}
 
 
 def _classes_of(timm: Any, name: str, state: dict[str, Tensor]) -> dict[str, int]:

@@ -33,6 +33,11 @@ FILES: dict[str, str] = {
     ".hdf5": "keras_files:load_keras_file",
     ".keras": "keras_files:load_keras_file",
     ".onnx": "onnx_files:load_onnx",
+    ".pt2": "exported_files:load_exported",
+    ".pt": "scripted:load_torch_file",
+    ".pth": "scripted:load_torch_file",
+    ".ts": "scripted:load_torch_file",
+    ".torchscript": "scripted:load_torch_file",
 }
 """A file's ending -> room:function that loads it."""
 FACTORY = "package.module:factory"

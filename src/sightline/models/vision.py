@@ -12,6 +12,7 @@ from torch import nn
 from sightline.core.errors import ModelError, near
 from sightline.models.model import Model
 from sightline.models.request import OFFLINE, Request
+from sightline.models.videos import of_clips, video_names
 from sightline.models.weights import load_weights
 from sightline.models.wrapping import wrap
 from sightline.photos.geometry import Geometry
@@ -43,6 +44,8 @@ def load_torchvision(request: Request) -> Model:
     labels = tuple(entry.meta["categories"])
     if "detection" in type(entry).__module__:
         return wrap(network.eval(), labels=labels, batch_size=1)  # a pass of one photo is work enough
+    if name in video_names():
+        return of_clips(network, name, entry)
     geometry, mean, std = _preprocessing(entry)
     return Model(network.eval(), geometry, 3, mean, std, labels)
 
@@ -100,7 +103,7 @@ def names() -> list[str]:
     """The torchvision networks that can be loaded: those that classify, segment or detect."""
     from torchvision import models
 
-    kinds = (models, models.segmentation, models.detection)
+    kinds = (models, models.segmentation, models.detection, models.video)
     return sorted(name for kind in kinds for name in models.list_models(module=kind))
 
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sightline.core.errors import LayerError, ModelError, near
 from sightline.core.heats import Warning
 from sightline.models.detections import raw_detector
 from sightline.models.known import Known, known
 from sightline.models.model import Model, move
-from sightline.network.adapters import FunctionNetwork, by_name, owned
+from sightline.network.adapters import FunctionNetwork, by_name, owned, unwrap
 from sightline.network.readout import OUTPUTS
 from sightline.photos.geometry import Geometry
 
 
 def wrap(
-    network: nn.Module | Callable[[Tensor], Any],
+    network: Any,
     *,
     input_size: int | tuple[int, ...] | None = None,
     mean: float | Sequence[float] | None = None,
@@ -67,15 +67,7 @@ def wrap(
         mean, std, told = found.mean, found.std, found.warnings
     raw = output == "detections" and found.output == "auto"
     resize = resize or ("squash" if len(size) != 2 else "pad" if raw else "crop")
-    if resize not in ("crop", "squash", "pad"):
-        raise ModelError(f"resize={resize!r}; possible: 'crop', 'squash', 'pad'.")
-    if output not in OUTPUTS:
-        raise ModelError(f"output={output!r}; possible: {', '.join(OUTPUTS)}.")
-    for name, given in (("batch_size", 1 if batch_size is None else batch_size), ("channels", channels)):
-        if not _is_count(given):
-            raise ModelError(f"{name}={given!r}; it has to be 1 or more, a whole number.")
-    if isinstance(labels, str) or not isinstance(labels, Iterable | None):
-        raise ModelError(f"labels={labels!r}; give a list of names, one for each class.")
+    _check(resize, output, batch_size, channels, labels)
     if layer is not None:
         _check_layer(module, layer)
     if device is not None:
@@ -95,10 +87,23 @@ def wrap(
         layer or found.layer,
         found.output if output == "auto" else output,
         min(batch_size or found.batch_size, found.batch_size) if found.batch_size else batch_size,
-        source=getattr(network, "__name__", type(owned(module)).__name__),
-        warnings=told + _unnormalized(module, mean, std),
+        source=getattr(network, "__name__", type(unwrap(network)).__name__),
+        warnings=found.remarks + told + _unnormalized(module, mean, std),
         words=found.words,
     )
+
+
+def _check(resize: Any, output: Any, batch_size: Any, channels: Any, labels: Any) -> None:
+    """Refuse what no model can be made with. Raises ModelError."""
+    if resize not in ("crop", "squash", "pad"):
+        raise ModelError(f"resize={resize!r}; possible: 'crop', 'squash', 'pad'.")
+    if output not in OUTPUTS:
+        raise ModelError(f"output={output!r}; possible: {', '.join(OUTPUTS)}.")
+    for name, given in (("batch_size", 1 if batch_size is None else batch_size), ("channels", channels)):
+        if not _is_count(given):
+            raise ModelError(f"{name}={given!r}; it has to be 1 or more, a whole number.")
+    if isinstance(labels, str) or not isinstance(labels, Iterable | None):
+        raise ModelError(f"labels={labels!r}; give a list of names, one for each class.")
 
 
 def _is_count(given: object) -> bool:

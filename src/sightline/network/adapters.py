@@ -5,9 +5,11 @@ otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,9 +35,27 @@ class FunctionNetwork(nn.Module):
             if not (asking and "requires grad" in str(error)):
                 raise  # else it leaves torch, for numpy say: no gradients, but scores
             answer = self.function(*map(_detached, given), **{name: _detached(one) for name, one in beside.items()})
-        if not isinstance(answer, Tensor) and hasattr(answer, "__array__"):
-            answer = torch.as_tensor(answer.__array__())
+        return _as_scores(answer)
+
+
+def _as_scores(answer: Any) -> Any:
+    """Arrays, lists of rows, and rows of name -> score as tensors; anything else as it is.
+
+    Raises NetworkError for one whole number per image, which names a class and scores none.
+    """
+    if isinstance(answer, list) and answer and all(isinstance(row, Mapping) for row in answer):
+        answer = [[row.get(name) for name in answer[0]] for row in answer]
+    if isinstance(answer, list):
+        with suppress(TypeError, ValueError):  # it holds something else than numbers
+            answer = np.asarray(answer, np.float32)
+    if isinstance(answer, Tensor) or not hasattr(answer, "__array__"):
         return answer
+    array = np.asarray(answer)
+    if array.ndim == 1 and array.dtype.kind in "iub":
+        raise NetworkError("the function answers one whole number per image: a class. Scores (N, K) are needed.")
+    if array.dtype.kind not in "fiub":
+        return answer
+    return torch.as_tensor(array if array.dtype.kind == "f" else array.astype(np.float32))
 
 
 def _detached(value: Any) -> Any:
@@ -111,6 +131,22 @@ def owned(network: nn.Module) -> nn.Module:
     return network
 
 
+def why_closed(network: nn.Module) -> str:
+    """Why a network cannot be looked into, as far as it says so."""
+    if isinstance(owned(network), torch.jit.ScriptModule):
+        return "it is TorchScript; wrap the original network"
+    count = getattr(owned(network), "at_once", None)
+    if isinstance(count, int) and count > 1:
+        return f"it was exported for exactly {count} images at once; export it for one, or for any number"
+    return str(getattr(owned(network), "why", ""))
+
+
+def black_box(network: nn.Module) -> str:
+    """That no gradient comes back from a network, and why."""
+    why = why_closed(network)
+    return f"the network is a black box ({why})" if why else "the network is a black box"
+
+
 def as_network(network: Any) -> nn.Module:
     """A network from a module or a function; anything else is refused."""
     if isinstance(network, nn.Module):
@@ -136,6 +172,18 @@ def by_name(
         return output if answer is None else _part(output, answer)
 
     return Adapter(network, ask)
+
+
+def by_input(
+    takes: Mapping[str, Any], image: str, images: tuple[Any, ...], beside: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a graph is given, by the names of what it `takes`; a shape each. Raises NetworkError where they differ."""
+    given = dict(zip([image], images, strict=False)) | dict(beside)
+    if given.keys() != takes.keys():
+        missing = [f"{name!r} {tuple(takes[name])}" for name in takes if name not in given]
+        said = f"it needs {', '.join(missing)} too" if missing else f"it has no other than {list(takes)}"
+        raise NetworkError(f"the graph was given {list(given)}; {said}: inputs={{name: tensor}}.")
+    return given
 
 
 def in_parts(ask: Callable[[Mapping[str, Any]], Any], given: Mapping[str, Any], count: int | None) -> Any:

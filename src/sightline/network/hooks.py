@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.core.errors import NetworkError
-from sightline.network.adapters import owned
+from sightline.network.adapters import FunctionNetwork, owned
 
 Look = Callable[[str, nn.Module, Any, Tensor], Tensor]
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
@@ -33,8 +33,10 @@ def borrow(network: nn.Module) -> Iterator[None]:
     Also inside a caller's `no_grad`, `inference_mode` or `autocast`, and also after an error. Threads that
     borrow the same network wait for each other.
     """
+    own = owned(network)
     with ExitStack() as undo:
-        undo.enter_context(lock_of(owned(network)))
+        undo.enter_context(lock_of(getattr(own, "lock_owner", own)))
+        getattr(own, "catch_up", _nothing)()  # a copy of a model that is trained elsewhere
         undo.enter_context(torch.inference_mode(False))
         undo.enter_context(torch.enable_grad())
         undo.enter_context(torch.autocast(device_of(network).type, enabled=False))
@@ -44,6 +46,10 @@ def borrow(network: nn.Module) -> Iterator[None]:
         for module in network.modules():
             _quiet(module, undo)
         yield
+
+
+def _nothing() -> None:
+    """What a network does that is nobody's copy."""
 
 
 @contextmanager
@@ -56,6 +62,10 @@ def told(network: nn.Module, images: Tensor) -> Iterator[None]:
             f"{type(owned(network)).__name__} raised this for images {tuple(images.shape)}; is that its input size?"
         )
         error.add_note(what)
+        if isinstance(owned(network), FunctionNetwork) and isinstance(error, TypeError | AttributeError):
+            error.add_note(
+                "A function of other arrays than torch's is wrapped with backend='jax', 'tensorflow' or 'numpy'."
+            )
         raise
 
 
@@ -170,13 +180,17 @@ def differentiate(
 
     `again` keeps the graph; `curved`: the gradients have one of their own.
 
-    Raises NetworkError where the network overwrote in place what its own gradient needs.
+    Raises NetworkError where the network overwrote in place what its own gradient needs, or has no second derivative.
     """
     try:
         if not places:
             return []
         return list(torch.autograd.grad(total, places, allow_unused=True, retain_graph=again, create_graph=curved))
     except RuntimeError as error:
+        if "double backward" in str(error):
+            raise NetworkError(
+                f"a step of the network has no second derivative, which this needs: {error}"
+            ) from error
         if "inplace operation" not in str(error):
             raise
         raise NetworkError(f"the network overwrites numbers that its own gradient needs: {error}") from error
@@ -186,6 +200,11 @@ def on_the_way_back(tensor: Tensor, change: Callable[[Tensor], Tensor]) -> Tenso
     """The tensor itself, whose gradient goes on as `change` makes it."""
     tensor.register_hook(change)  # type: ignore[no-untyped-call]
     return tensor
+
+
+def name_of(function: Any) -> str:
+    """What a function that torch calls is called, an operator of an exported graph too: "relu.default" is "relu"."""
+    return str(getattr(function, "__name__", "")).partition(".")[0]
 
 
 def first_tensor(output: Any) -> Tensor | None:

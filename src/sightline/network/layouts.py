@@ -9,9 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from sightline.network.adapters import Adapter, Among
-
-from sightline.network.adapters import owned
+from sightline.network.adapters import Adapter, Among, owned
 
 _MOST_PREFIX_TOKENS = 17  # a class token and up to 16 registers
 
@@ -74,11 +72,11 @@ def layout_of(
             return Layout("first", shape[2:])
         if _proportional(shape[1:-1], spatial):
             return Layout("last", shape[1:-1])
-    if len(shape) == 3 and ndim == 2 and shape[0] == 1:
+    if len(shape) == 3 and ndim in (2, 3) and shape[0] == 1:
         among = network.among if isinstance(network, Adapter) else None
         if among is not None and shape[1] == among.length:
             return _placed(among, (spatial[0], spatial[1]), grids)
-        return _tokens((shape[1], shape[2]), (spatial[0], spatial[1]), grids)
+        return _tokens((shape[1], shape[2]), spatial, grids)
     if len(shape) == 3 and ndim == 2:
         return _windows(network, name, shape, (spatial[0], spatial[1]), grids)
     return None
@@ -96,25 +94,27 @@ def _declared(network: nn.Module, module: nn.Module) -> bool | None:
 
 
 def _proportional(grid: tuple[int, ...], spatial: tuple[int, ...]) -> bool:
-    """Whether a map shrank alike along each axis, up to rounding at the borders."""
+    """Whether a map shrank alike along each axis, up to rounding at the borders; depth and time at their own pace."""
+    if len(spatial) == 3:
+        return grid[0] <= spatial[0] + 1 and _proportional(grid[1:], spatial[1:])
     scale = math.prod(grid) / math.prod(spatial)
     side = scale ** (1 / len(spatial))
     return all(abs(cells - size * side) <= 1.0 + 0.1 * cells for cells, size in zip(grid, spatial, strict=True))
 
 
-def _tokens(shape: tuple[int, int], spatial: tuple[int, int], grids: list[tuple[int, ...]]) -> Layout | None:
+def _tokens(shape: tuple[int, int], spatial: tuple[int, ...], grids: list[tuple[int, ...]]) -> Layout | None:
     """Tokens (1, count, C): as many as a map seen before, with a few in front, or merged as Swin merges them.
 
     Where no map was seen before, as many as fit the input's proportions.
     """
     count, channels = shape
-    known = _planes(grids)
+    known = _maps(grids, len(spatial))
     prefixes = range(min(_MOST_PREFIX_TOKENS + 1, count))
     found = [(grid, prefix) for prefix in prefixes for grid in known if math.prod(grid) == count - prefix]
     if not found and not any(math.prod(grid) == channels for grid in known):  # else a flattened map (1, C, positions)
         found = [(grid, 0) for grid in _merged(known) if math.prod(grid) == count > 1]
-    if not known:
-        fitting = [(_grid(count - prefix, spatial), prefix) for prefix in prefixes]
+    if not known and len(spatial) == 2:
+        fitting = [(_grid(count - prefix, (spatial[0], spatial[1])), prefix) for prefix in prefixes]
         found = [(grid, prefix) for grid, prefix in fitting if grid is not None]
     if not found or channels == 1:  # one channel: a pooled vector
         return None
@@ -123,19 +123,20 @@ def _tokens(shape: tuple[int, int], spatial: tuple[int, int], grids: list[tuple[
 
 def _placed(among: Among, spatial: tuple[int, int], grids: list[tuple[int, ...]]) -> Layout | None:
     """The image's tokens among words: as many as a map seen before, or merged."""
-    known = _planes(grids)
+    known = _maps(grids, 2)
     found = [grid for grid in known + _merged(known) if math.prod(grid) == among.count > 1]
     grid = found[0] if known and found else None if known else _grid(among.count, spatial)
     return None if grid is None else Layout("tokens", grid, among.start)
 
 
-def _planes(grids: list[tuple[int, ...]]) -> list[tuple[int, int]]:
-    """The maps seen before, the last first."""
-    return [(grid[0], grid[1]) for grid in reversed(grids) if len(grid) == 2 and math.prod(grid) > 1]
+def _maps(grids: list[tuple[int, ...]], axes: int) -> list[tuple[int, ...]]:
+    """The maps of so many axes that were seen before, the last first."""
+    return [grid for grid in reversed(grids) if len(grid) == axes and math.prod(grid) > 1]
 
 
-def _merged(known: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    return [(-(-rows // by), -(-columns // by)) for rows, columns in known for by in (2, 4, 8)]
+def _merged(known: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """Their rows and columns merged, as Swin merges them."""
+    return [(*through, -(-rows // by), -(-columns // by)) for *through, rows, columns in known for by in (2, 4, 8)]
 
 
 def _grid(cells: int, spatial: tuple[int, int]) -> tuple[int, int] | None:

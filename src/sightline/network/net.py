@@ -188,8 +188,8 @@ class Net:
     def trace(self, images: Tensor) -> Trace:
         """What happens inside for images of this shape; found out once."""
         key = ("trace", tuple(images.shape[1:]), images.device, dtype_of(self.module))
-        with self.packing.hidden():
-            return self.facts.know(key, lambda: trace(self.module, self._ready(images[:1])))
+        with self.packing.hidden(), told(self.module, images):
+            return self.facts.know(key, lambda: trace(self.module, self._ready(images[:1]), self.readout.output))
 
     def prepare(self, images: Tensor, layer: str | None) -> None:
         """Find out how a layer lies on the images as they are, before others are shown to the network."""
@@ -231,7 +231,8 @@ class Net:
         if not isinstance(name, str):
             raise LayerError(f"a layer is given by its name; {name!r} is a {type(name).__name__}.")
         try:
-            layer = self.module.get_submodule(name)
+            scripted = isinstance(self.module, torch.jit.ScriptModule)  # which has no such function
+            layer = self.module if scripted else self.module.get_submodule(name)
         except AttributeError:
             names = [n for n, _ in self.module.named_modules() if n]
             raise LayerError(f"no layer named {name!r}; {near(name, names)}") from None

@@ -9,9 +9,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from sightline.core.errors import LayerError, MethodError, TargetError
+from sightline.core.errors import BlackBoxError, LayerError, TargetError
 from sightline.core.heats import Seen
 from sightline.core.targets import Target
+from sightline.network.adapters import black_box
 from sightline.network.hooks import differentiate
 from sightline.network.layouts import Layout
 from sightline.network.readout import finite
@@ -66,7 +67,7 @@ def read(
     maps = {name: plain(calls[-1], ask.layouts[name]) for name, calls in seen.items() if calls}
     score = one_each(ask.target.read(Seen(scores, maps, rows, leaf, ask.output)), ask.target, len(leaf))
     at = {place: [leaf] if place == INPUT else seen[place] for place in ask.places}
-    _reached(at, score, scores)
+    _reached(module, at, score, scores)
     flat = [tensor for place in ask.places for tensor in at[place]]
     slopes = _slopes(score.sum(), flat, again=ask.curvature)
     bends = _bends(slopes, flat) if ask.curvature else []
@@ -90,13 +91,10 @@ def one_each(score: Tensor, target: Target, count: int) -> Tensor:
     return score
 
 
-def _reached(at: dict[str, list[Tensor]], score: Tensor, scores: Tensor) -> None:
+def _reached(module: nn.Module, at: dict[str, list[Tensor]], score: Tensor, scores: Tensor) -> None:
     for place, tensors in at.items():
         if place == INPUT and not (score.requires_grad or scores.requires_grad):
-            raise MethodError(
-                "this method needs gradients, and none reaches the input: the network is a black box. "
-                "Use a method that needs no gradients, such as rise or occlusion."
-            )
+            raise BlackBoxError(f"this needs gradients, and none reaches the input: {black_box(module)}.")
         if not tensors:
             raise LayerError(f"layer {place!r} did not run, or puts out no numbers that can be differentiated.")
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from sightline.core.errors import ModelError, NetworkError
+from sightline.network.hooks import name_of
 
 Output = Literal["logits", "probabilities", "multilabel", "regression", "detections", "embedding"]
 Final = Literal["softmax", "log_softmax", "sigmoid"]
@@ -24,12 +25,14 @@ class Readout:
     """What the output means, and which last step is undone to get the score that is explained.
 
     `final` is that step; "unknown" when the output was squashed by a step that was not seen. `auto`: it was found
-    out, not told, and is found out again when the network changes.
+    out, not told, and is found out again when the network changes. `dense`: an image has more than one score for each
+    class.
     """
 
     output: Output
     final: Final | Literal["unknown"] | None = None
     auto: bool = False
+    dense: bool = False
 
     @property
     def score(self) -> str:
@@ -61,9 +64,13 @@ class _Finals(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
+        called = name_of(func).lstrip("_")
         for name in _FINALS:
-            if getattr(func, "__name__", "") == name and isinstance(result, Tensor):
+            if called == name and isinstance(result, Tensor):
                 self.calls.append((name, args[0] if args else kwargs["input"], result, result._version))
+        if called == "clone" and args:  # what hooks hand on
+            copied = [(name, given) for name, given, made, _ in self.calls if made is args[0]]
+            self.calls += [(name, given, result, result._version) for name, given in copied[-1:]]
         return result
 
     def before(self, answer: Tensor) -> tuple[Final, Tensor] | None:
@@ -73,8 +80,15 @@ class _Finals(TorchFunctionMode):
                 continue  # changed in place afterwards: what it was given no longer says what came out
             same = result.data_ptr() == answer.data_ptr() and result.numel() == answer.numel()
             if result is answer or same:
-                return name, given.reshape_as(answer)
+                return name, _seen_alike(given, result, answer)
         return None
+
+
+def _seen_alike(given: Tensor, result: Tensor, answer: Tensor) -> Tensor:
+    """What a step was `given`, seen as `answer` sees its `result`: reshaped, or with its axes in another order."""
+    if answer.is_contiguous() or not result.is_contiguous():
+        return given.reshape_as(answer)
+    return given.reshape_as(result).contiguous().as_strided(answer.size(), answer.stride())
 
 
 def answer_of(output: Any, count: int) -> Tensor:
@@ -164,16 +178,17 @@ def read_off(network: nn.Module, images: Tensor, output: str = "auto") -> Readou
     if auto and kind == "probabilities" and last is None:  # a photo's logits may sum to 1 by accident
         noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0), device="cpu").to(images)
         kind = _kind(answer_of(network(noise), len(noise)), None)
+    dense = answer.ndim > 2
     if kind in ("detections", "embedding"):
-        return Readout("detections" if kind == "detections" else "embedding")
+        return Readout("detections" if kind == "detections" else "embedding", dense=dense)
     if kind == "probabilities":
-        return Readout("probabilities", last if last in ("softmax", "log_softmax") else "unknown", auto)
+        return Readout("probabilities", last if last in ("softmax", "log_softmax") else "unknown", auto, dense)
     if kind == "multilabel":
         within = bool(((answer >= 0) & (answer <= 1)).all())
-        return Readout("multilabel", "sigmoid" if last == "sigmoid" else "unknown" if within else None)
+        return Readout("multilabel", "sigmoid" if last == "sigmoid" else "unknown" if within else None, dense=dense)
     if auto and last == "log_softmax":
-        return Readout("logits", "log_softmax")
-    return Readout("regression" if kind == "regression" else "logits", auto=auto)
+        return Readout("logits", "log_softmax", dense=dense)
+    return Readout("regression" if kind == "regression" else "logits", None, auto, dense)
 
 
 def finite(tensor: Tensor, what: str, module: nn.Module) -> Tensor:

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from sightline.core.errors import MethodError, OptionError, near
 from sightline.network.census import RELU, census, described, only_relus
-from sightline.network.hooks import on_the_way_back
+from sightline.network.hooks import name_of, on_the_way_back
 
 Rule = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(gradient, plain, given) -> what goes on below, all of one shape.
@@ -99,14 +99,14 @@ def _called_with(func: Any, args: Any, kwargs: Any, given: Tensor, other: Tensor
 
 def _in_place(func: Any, args: Any, kwargs: Any) -> bool:
     """Whether a call writes into what it is given; torch.nn's modules may say so by the last plain argument."""
-    name, module = getattr(func, "__name__", ""), getattr(func, "__module__", "")
+    name, module = name_of(func), getattr(func, "__module__", "")
     last = module == "torch.nn.functional" and len(args) > 1 and args[-1] is True
     return last or bool(kwargs.get("inplace")) or name.endswith("_")
 
 
 def _kind(func: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> str | None:
     """ "relu", another activation's name, or None for what is no activation."""
-    name = str(getattr(func, "__name__", "")).removesuffix("_")
+    name = name_of(func).removesuffix("_")
     if name in _RELUS or (name == "hardtanh" and _second(args, kwargs, "min_val", -1.0) == 0):
         return RELU
     if name in _FLOORS:

@@ -102,8 +102,8 @@ class _Recorder:
         return copy
 
 
-def trace(network: nn.Module, image: Tensor) -> Trace:
-    """Run `image` (1, C, *spatial) through a borrowed network once, forward and back."""
+def trace(network: nn.Module, image: Tensor, output: str = "") -> Trace:
+    """Run `image` (1, C, *spatial) through a borrowed network once, forward and back; `output`: what it answers."""
     recorder = _Recorder()
     leaf = image.detach().clone().requires_grad_()
     with watch(network, recorder.look), Activations() as activations:
@@ -114,7 +114,8 @@ def trace(network: nn.Module, image: Tensor) -> Trace:
         return Trace(tuple(deaf), False, activations.seen)
     ran = [one for one in ran if one.output.requires_grad]
     layouts = _layouts(network, ran, tuple(image.shape[2:]))
-    depends = _dependence(answer, ran, layouts)
+    ends = _candidates(answer) if output == "detections" else [answer]
+    depends = [all(each) for each in zip(*(_dependence(end, ran, layouts) for end in ends), strict=True)]
     outer = _outermost(ran)
     steps = []
     for one, layout, matters in zip(ran, layouts, depends, strict=True):
@@ -159,6 +160,13 @@ def _dependence(answer: Tensor, ran: list[_Ran], layouts: list[Layout | None]) -
     return depends
 
 
+def _candidates(answer: Tensor) -> list[Tensor]:
+    """The first and the last candidate of a detector: in a pyramid they come from different levels."""
+    found = answer[0, :, 4:].amax(1).nonzero()[:, 0].tolist()
+    rows = dict.fromkeys((found[0], found[-1])) if found else ()
+    return [answer[:, row, 4:] for row in rows] or [answer]
+
+
 def _gradients(end: Tensor, tensors: list[Tensor]) -> list[Tensor | None]:
     return differentiate(mixture(end).sum(), tensors, again=True)
 
@@ -184,12 +192,17 @@ def _pools(ran: list[_Ran], one: _Ran) -> bool:
     return all("pool" in type(module).__name__.lower() for module in makers)
 
 
+def of_attention(name: str, kind: str) -> bool:
+    """Whether a module of that name and type is attention."""
+    return name in _ATTENTION or "attention" in kind.lower()
+
+
 def _aside(network: nn.Module, one: _Ran, answer: Tensor) -> bool:
     """Not a map of features: inside an attention module (queries, keys), or already a dense map of class scores."""
     parts = one.name.split(".")
     parents = [".".join(parts[:depth]) for depth in range(1, len(parts))]
-    inside = any(part in _ATTENTION for part in parts[:-1]) or any(
-        "attention" in type(network.get_submodule(parent)).__name__.lower() for parent in parents
+    inside = getattr(one.module, "in_attention", False) or any(
+        of_attention(parent.rpartition(".")[2], type(network.get_submodule(parent)).__name__) for parent in parents
     )
     tensor = one.output
     return inside or (answer.ndim > 2 and tensor.ndim == answer.ndim and tensor.shape[1] == answer.shape[1])

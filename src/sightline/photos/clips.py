@@ -52,10 +52,13 @@ def read_sheets(path: str | os.PathLike[str], frames: int | None, limit: int) ->
         refuse_size(image, limit)
         count, pages = int(getattr(image, "n_frames", 1)), image.format == "TIFF"
         _refuse_length(count)
+        if count < 2:
+            raise PhotoError("it holds one picture, where several frames or pages are needed.")
         wanted, got, clock = chosen(count, None if pages else frames), {}, 0.0
         for i in range(count):
             image.seek(i)
             refuse_size(image, limit // len(wanted))
+            image.load()  # only then does WebP know for how long it is shown
             if i in wanted:
                 got[i] = image_pixels(image), clock
             clock += float(image.info.get("duration", 0)) / 1000

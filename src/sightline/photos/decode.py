@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sightline.core.errors import PhotoError
-from sightline.photos.files import pixel_limit, read_file, read_image
+from sightline.photos.clips import read_sheets
+from sightline.photos.files import pixel_limit, read_array, read_file, read_image
 from sightline.photos.pixels import array_pixels, fit_channels, is_tensor, tensor_pixels
 
 if TYPE_CHECKING:  # it would bring torch
@@ -75,7 +76,8 @@ class Photo:
 def open_photo(source: object, *, max_pixels: int | None = None, channels: int = 3) -> Photo:
     """The photo in a path, PIL image, array (h, w[, C]), tensor (C, h, w) or Photo, as the network takes it.
 
-    `channels` is what the network takes: 3 gives RGB, 1 grey (luma), n asks for an array or tensor of n.
+    `channels` is what the network takes: 3 gives RGB, 1 grey (luma), n asks for an array or tensor of n, a .npy file
+    (h, w, n), or a TIFF whose pages make n.
     `max_pixels` (else the variable SIGHTLINE_MAX_PIXELS, else 100 million) bounds files and PIL images, and
     is checked before anything is decoded. EXIF orientation is applied; transparency lies over white. The
     pixels are a copy. Raises PhotoError for everything that is not one sound photo.
@@ -115,7 +117,7 @@ def _pixels(source: object, limit: int, channels: int) -> NDArray[Any]:
     if isinstance(source, Photo):
         return source.pixels
     if isinstance(source, str | os.PathLike):
-        return read_file(source, limit)
+        return _from_file(source, limit, channels)
     if isinstance(source, Image.Image):
         return read_image(source, limit)
     if isinstance(source, np.ndarray):
@@ -123,6 +125,17 @@ def _pixels(source: object, limit: int, channels: int) -> NDArray[Any]:
     if is_tensor(source):
         return tensor_pixels(source, channels)
     raise PhotoError(f"a photo is {KINDS}; got {type(source).__name__}.")
+
+
+def _from_file(path: str | os.PathLike[str], limit: int, channels: int) -> NDArray[Any]:
+    """A picture; the array in a .npy file; for a network of other channels than grey or RGB, the pages of a TIFF."""
+    ending = Path(os.fsdecode(path)).suffix.lower()
+    if ending == ".npy":
+        return array_pixels(read_array(path, limit), channels)
+    if channels in (1, 3) or ending not in (".tif", ".tiff"):
+        return read_file(path, limit)
+    pages, _ = read_sheets(path, None, limit)
+    return np.concatenate(list(pages), axis=2)
 
 
 def name_of(source: object) -> str | None:

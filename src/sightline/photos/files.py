@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -67,6 +68,18 @@ def reading(path: str | os.PathLike[str]) -> Iterator[str]:
         raise PhotoError(f"{where!r}: {error}") from error.__cause__
     except Exception as error:  # decoders raise nearly anything on broken data
         raise PhotoError(f"{where!r} cannot be read: {describe(error)}.") from error
+
+
+def read_array(path: str | os.PathLike[str], limit: int) -> NDArray[Any]:
+    """The array in a .npy file; no pickle is read. Raises PhotoError."""
+    with reading(path) as where:
+        mapped = np.load(where, mmap_mode="r", allow_pickle=False)
+        if not isinstance(mapped, np.ndarray):
+            mapped.close()
+            raise PhotoError("it is an archive of arrays; load the one that is meant.")
+        if mapped.size > limit:
+            raise over_limit(mapped.shape, limit)
+        return np.array(mapped)
 
 
 def read_image(image: Image.Image, limit: int) -> NDArray[Any]:

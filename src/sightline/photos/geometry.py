@@ -14,7 +14,7 @@ from PIL import Image
 from sightline.core.errors import PhotoError, near
 
 Resize = Literal["crop", "squash", "pad"]
-Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming", "linear"]
 Floats = NDArray[np.float32]
 Size = tuple[int, ...]  # (height, width) of a photo, (depth, height, width) of a volume, in pixels
 
@@ -45,6 +45,7 @@ class Geometry:
       channel; () is mid-grey.
     A crop whose margins are half a pixel off goes to the even one, as torchvision's, or `half="down"`, as
     transformers'. `box` (h, w) is what a crop's photo covers, or a padded one fits in, where that is not the input.
+    `interpolation` is Pillow's of that name, antialiased; "linear" is without, as torchvision's for video.
 
     Raises PhotoError for values out of range.
     """
@@ -223,6 +224,8 @@ class View:
             centres = (np.arange(self.resized[0]) + 0.5) / self.scale[0]
             reach = max(1.0, 1 / self.scale[0])
             return _along(slices, 1, _triangle(centres, np.arange(len(pixels)) + 0.5, reach))
+        if self.interpolation == "linear":
+            return _linear(pixels, self.resized[-2:])
         if pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
             picture = Image.fromarray(np.ascontiguousarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]))
             stored = np.asarray(self._pillow(picture)).reshape(*self.resized[-2:], -1)
@@ -248,6 +251,15 @@ def _triangle(centres: NDArray[Any], cells: NDArray[Any], reach: float) -> Float
     """What each of the `centres` takes of each cell, (centres, cells): less the farther, nothing beyond `reach`."""
     weights = np.maximum(0, 1 - np.abs(centres[:, None] - cells) / reach)
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
+
+
+def _linear(pixels: NDArray[Any], size: Size) -> Floats:
+    """Pixels (h, w, C) resized without antialiasing, (C, *size), as torchvision resizes tensors; levels stay so."""
+    import cv2
+
+    layers = [cv2.resize(np.ascontiguousarray(one, np.float32), size[::-1]) for one in np.moveaxis(pixels, 2, 0)]
+    resized: Floats = np.stack(layers).astype(np.float32)
+    return np.asarray(np.rint(resized) / 255, np.float32) if pixels.dtype == np.uint8 else resized
 
 
 def _along(values: Floats, axis: int, weights: Floats) -> Floats:

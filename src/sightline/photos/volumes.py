@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from sightline.core.errors import PhotoError
 from sightline.core.heats import Warning
 from sightline.photos.clips import FILMS, SHEETS, read_film, read_sheets
 from sightline.photos.decode import Photo, name_of
-from sightline.photos.files import over_limit, pixel_limit, reading
+from sightline.photos.files import pixel_limit, read_array
 from sightline.photos.nifti import AXES, Place, image_values, read_nifti
 from sightline.photos.pixels import array_pixels, fit_channels, is_tensor, tensor_array
 
@@ -27,6 +27,7 @@ KINDS = (
     "a file (.nii, .nii.gz, .npy, a video, a TIFF of several pages), an array (d, h, w) or (d, h, w, C), a tensor "
     "(C, d, h, w) or a nibabel image"
 )
+_LAST = "Move its channels last: (d, h, w, C)."
 _WINDOW = (0.5, 99.5)  # percentiles of a volume's own values that are shown as black and white
 Window = tuple[float, float]
 
@@ -35,13 +36,15 @@ Window = tuple[float, float]
 class Volume:
     """Voxels (d, h, w, C), uint8 or float32 in [0, 1]: the slices of a volume, or the frames of a clip.
 
-    `place`: where they lie, for those of a NIfTI file; `times`: the second of each frame, for those of a video.
+    `place`: where they lie, for those of a NIfTI file; `times`: the second of each frame, for those of a video;
+    `windows`: the raw values that became 0 and 1, one for all channels or one for each.
     """
 
     pixels: NDArray[Any] = field(repr=False)
     name: str | None = None
     place: Place | None = None
     times: tuple[float, ...] | None = None
+    windows: tuple[Window, ...] = ()
     warnings: tuple[Warning, ...] = ()
 
     @property
@@ -131,37 +134,38 @@ class _Ask:
 
 def _opened(source: object, ask: _Ask) -> Volume:
     if isinstance(source, Volume):
-        return source
+        return _without_window(source, ask)
     if isinstance(source, str | os.PathLike):
         return _from_file(source, ask)
     if _is_nibabel(source):
         return _scaled(*image_values(source, ask.limit, ask.axes), ask)
     if isinstance(source, np.ndarray):
-        return Volume(_voxels(source, ask, "Move its channels last."))
+        return _volume(source, ask, _LAST)
     if is_tensor(source):
         array = tensor_array(source)
         last = np.moveaxis(array, 0, -1) if array.ndim == 4 else array
-        return Volume(_voxels(last, ask, "Move its channels first."))
+        return _volume(last, ask, "Move its channels first: (C, d, h, w).")
     raise PhotoError(f"a volume is {KINDS}; got {type(source).__name__}.")
 
 
 def _from_file(path: str | os.PathLike[str], ask: _Ask) -> Volume:
     lower = os.fsdecode(path).lower()
     ending = next((one for one in sorted(_FILES, key=len, reverse=True) if lower.endswith(one)), None)
-    times = None
     if ending in NIFTI:
-        return replace(_scaled(*read_nifti(path, ask.limit, ask.axes), ask), name=_stem(path))
-    if ending == ".npy":
-        pixels = _numpy(path, ask)
+        found = _scaled(*read_nifti(path, ask.limit, ask.axes), ask)
+    elif ending == ".npy":
+        found = _volume(read_array(path, ask.limit), ask, _LAST)
     elif ending in FILMS:
         pixels, times = read_film(path, ask.frames, ask.limit)
+        found = _without_window(Volume(pixels, times=times), ask)
     elif ending in SHEETS:
-        pixels, times = read_sheets(path, ask.frames, ask.limit)
+        pages, clock = read_sheets(path, ask.frames, ask.limit)
+        found = _without_window(Volume(pages, times=clock), ask)
     else:
         raise PhotoError(
             f"{os.fsdecode(path)!r} is no volume or clip that can be read; possible: {', '.join(_FILES)}."
         )
-    return Volume(pixels, _stem(path), times=times)
+    return replace(found, name=_stem(path))
 
 
 def _stem(path: str | os.PathLike[str]) -> str | None:
@@ -169,15 +173,14 @@ def _stem(path: str | os.PathLike[str]) -> str | None:
     return name.removesuffix(".nii") if name else None
 
 
-def _numpy(path: str | os.PathLike[str], ask: _Ask) -> NDArray[Any]:
-    with reading(path) as where:
-        mapped = np.load(where, mmap_mode="r", allow_pickle=False)
-        if not isinstance(mapped, np.ndarray):
-            mapped.close()
-            raise PhotoError("it is an archive of arrays; load the one that is meant.")
-        if mapped.size > ask.limit:
-            raise over_limit(mapped.shape, ask.limit)
-        return _voxels(np.array(mapped), ask, "Move its channels last.")
+def _without_window(volume: Volume, ask: _Ask) -> Volume:
+    if ask.window is not None:
+        raise PhotoError("a window is of raw values, as in NIfTI files and arrays; these are in [0, 1] already.")
+    return volume
+
+
+def _volume(array: NDArray[Any], ask: _Ask, hint: str) -> Volume:
+    return Volume(_voxels(array, ask, hint), windows=(ask.window,) if ask.window else ())
 
 
 def _voxels(array: NDArray[Any], ask: _Ask, hint: str) -> NDArray[Any]:
@@ -195,14 +198,14 @@ def _voxels(array: NDArray[Any], ask: _Ask, hint: str) -> NDArray[Any]:
     try:
         return np.stack([array_pixels(one, channels) for one in array])
     except PhotoError as error:
-        advice = "raw values become so by sl.open_volume(volume, window=(low, high))"
-        raise PhotoError(f"a slice of a volume: {error} {hint if 'C is' in str(error) else advice}.") from error
+        advice = "Raw values become so by sl.open_volume(volume, window=(low, high))."
+        raise PhotoError(f"a slice of a volume: {error} {hint if 'C is' in str(error) else advice}") from error
 
 
 def _scaled(values: NDArray[np.float32], place: Place, ask: _Ask) -> Volume:
     """Raw values (d, h, w, C) in the window that was asked for, else in their own, which is said."""
     if ask.window is not None:
-        return Volume(_shares(values, ask.window), place=place)
+        return Volume(_shares(values, ask.window), place=place, windows=(ask.window,))
     each = [_own_window(one) for one in np.moveaxis(values, -1, 0)]
     shares = np.stack([_shares(values[..., i], one) for i, one in enumerate(each)], -1)
     words = ", ".join(f"({low:g}, {high:g})" for low, high in each)
@@ -210,7 +213,7 @@ def _scaled(values: NDArray[np.float32], place: Place, ask: _Ask) -> Volume:
         f"the volume's own 0.5th and 99.5th percentile became 0 and 1: {words}. Give what the network was trained "
         "with: sl.open_volume(path, window=(low, high))."
     )
-    return Volume(shares, place=place, warnings=(Warning("own-window", message),))
+    return Volume(shares, place=place, windows=tuple(each), warnings=(Warning("own-window", message),))
 
 
 def _own_window(values: NDArray[np.float32]) -> Window:
@@ -231,12 +234,13 @@ def _shares(values: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
 def _checked(window: Any) -> Window | None:
     if window is None:
         return None
-    numbers = (
-        isinstance(window, Sequence) and len(window) == 2 and all(isinstance(one, int | float) for one in window)
-    )
-    if not numbers or not np.isfinite(window).all() or not window[0] < window[1]:
+    try:
+        low, high = map(float, window)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise PhotoError(f"window={window!r}; give the raw values that become 0 and 1, the lower one first.")
-    return float(window[0]), float(window[1])
+    return low, high
 
 
 def _fitted(volume: Volume, channels: int) -> NDArray[Any]:

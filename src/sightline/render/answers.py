@@ -56,5 +56,5 @@ def _quietest(panel: Panel, high_share: float, wide_share: float) -> tuple[bool,
 def answer(one: Prediction, marked: bool) -> str:
     """An answer in a line of letters of one width."""
     name = cut(one.label, 20)
-    number = f"{one.probability:6.1%}" if one.probability is not None else f"{one.score:8.3g}"
+    number = f"{one.number:6.1%}" if one.number is not None else f"{one.score:8.3g}"
     return f"{'▸' if marked else ' '} {number} {name}"

@@ -28,6 +28,7 @@ def draw_photo(axis: Any, panel: Panel) -> None:
     """The photo as it is, under its name."""
     axis.imshow(panel.photo, interpolation="antialiased")
     axis.set_axis_off()
+    _boxes(axis, panel)
     axis.set_title(cut(panel.name, 34), fontsize=10)
 
 
@@ -37,6 +38,7 @@ def draw_heat(axis: Any, panel: Panel, style: str, alpha: float) -> None:
     axis.set_anchor("E")  # beside its colour bar, also where the photo is narrower than its cell
     axis.imshow(_pixels(panel, style, alpha), interpolation="antialiased")
     axis.autoscale(False)
+    _boxes(axis, panel)
     if style == "contour":
         _lines(axis, panel)
     elif style == "mask":
@@ -44,6 +46,16 @@ def draw_heat(axis: Any, panel: Panel, style: str, alpha: float) -> None:
     for x, y, wide, high in _unseen(panel):
         ink = "#9ca3afaa" if style == "cut-out" else "#ffffffaa"
         axis.add_patch(Rectangle((x - 0.5, y - 0.5), wide, high, fill=False, hatch="////", ec=ink, lw=0))
+
+
+def _boxes(axis: Any, panel: Panel) -> None:
+    """The boxes that are asked about, as far as they lie on the photo."""
+    height, width = panel.photo.shape[-3:-1]
+    for x0, y0, x1, y1 in panel.boxes:
+        x, y, right, low = max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height)
+        drawn = Rectangle((x - 0.5, y - 0.5), right - x, low - y, fill=False, ec=OUTLINE, lw=1.6, clip_on=False)
+        drawn.set_path_effects(HALO)
+        axis.add_patch(drawn)
 
 
 def _pixels(panel: Panel, style: str, alpha: float) -> Any:

@@ -181,11 +181,11 @@ def _answers(shot: Shot, marked: tuple[int, ...], label: str) -> list[_Answer]:
 
 
 def _value(one: Prediction) -> float:
-    return one.score if one.probability is None else one.probability
+    return one.score if one.number is None else one.number
 
 
 def _number(one: Prediction) -> str:
-    return number(one.score) if one.probability is None else share(one.probability)
+    return number(one.score) if one.number is None else share(one.number)
 
 
 def _draw_answers(axis: Any, lines: list[_Answer], bounds: tuple[float, float]) -> None:

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1f2937; --soft: #6b7280; --line: #e5e7eb; --mark: #c2410c; --doubt: #92400e; }
-body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); max-width: 70rem; margin: 2.5rem auto; padding: 0 1.2rem; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; } h2 { font-size: 1.25rem; margin: 2.4rem 0 .4rem; }
-p { margin: .5rem 0; max-width: 46rem; } .lead { font-size: 1.1rem; color: #374151; }
-img { max-width: 100%; height: auto; display: block; } figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .9rem; }
-table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { font-weight: 600; color: var(--soft); font-size: .85rem; } td.n { text-align: right; }
-tr.marked td { color: var(--mark); font-weight: 600; }
-.doubt { border-left: 4px solid #f59e0b; background: #fffbeb; color: var(--doubt); padding: .45rem .8rem; margin: .5rem 0; }
-.verdict { border-left: 4px solid var(--mark); background: #fff7ed; padding: .6rem 1rem; margin: 1rem 0; max-width: 46rem; }
-.row { display: grid; grid-template-columns: repeat(auto-fill, minmax(var(--cell, 12rem), 1fr)); gap: 1.2rem; }
-.row figure { margin: .4rem 0; } .row img { width: 100%; border-radius: 4px; } .row table { width: 100%; }
-details { margin: 2rem 0; } pre { overflow: auto; font-size: .8rem; background: #f9fafb; padding: .8rem; }
-code { background: #f3f4f6; padding: .1em .3em; border-radius: 3px; } footer { color: var(--soft); font-size: .85rem; margin: 3rem 0 1rem; }
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); max-width: 70rem; margin: 2.5rem auto; padding: 0
+1.2rem; } h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; } h2 { font-size: 1.25rem; margin: 2.4rem 0
+.4rem; } p { margin: .5rem 0; max-width: 46rem; } .lead { font-size: 1.1rem; color: #374151; } img { max-width: 100%;
+height: auto; display: block; } figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .9rem; } table
+{ border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; } th, td { text-align: left;
+padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; } th { font-weight: 600;
+color: var(--soft); font-size: .85rem; } td.n { text-align: right; } tr.marked td { color: var(--mark); font-weight:
+600; } .doubt { border-left: 4px solid #f59e0b; background: #fffbeb; color: var(--doubt); padding: .45rem .8rem;
+margin: .5rem 0; } .verdict { border-left: 4px solid var(--mark); background: #fff7ed; padding: .6rem 1rem; margin:
+1rem 0; max-width: 46rem; } .row { display: grid; grid-template-columns: repeat(auto-fill, minmax(var(--cell, 12rem),
+1fr)); gap: 1.2rem; } .row figure { margin: .4rem 0; } .row img { width: 100%; border-radius: 4px; } .row table {
+width: 100%; } details { margin: 2rem 0; } pre { overflow: auto; font-size: .8rem; background: #f9fafb; padding:
+.8rem; } code { background: #f3f4f6; padding: .1em .3em; border-radius: 3px; } footer { color: var(--soft);
+font-size: .85rem; margin: 3rem 0 1rem; }
 """
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -91,7 +91,7 @@ def answers(predictions: Sequence[Prediction], marked: Sequence[int] = ()) -> st
     rows = [
         (
             str(one.index),
-            one.label,
+            one.words,
             "" if one.probability is None else f"{one.probability:.1%}",
             f"{one.score:.3f}",
         )

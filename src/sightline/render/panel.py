@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,8 +18,8 @@ class Panel:
 
     Of a volume or clip (d, h, w, 3) and (d, h, w), with the `captions` of its slices. `smooth`: how far the heat was
     smoothed, sigma in pixels of the input. `region` (h, w), bool: what the map points at, where that is to be
-    outlined. `part`: which half of a signed map the heat is; `scale`: the raw value of the colour bar's end where it
-    is not this panel's own.
+    outlined. `boxes` (x0, y0, x1, y1) in pixels of `photo`: what is asked about, outlined. `part`: which half of a
+    signed map the heat is; `scale`: the raw value of the colour bar's end where it is not this panel's own.
     """
 
     photo: NDArray[Any]
@@ -37,6 +38,7 @@ class Panel:
     part: Literal["", "positive", "negative"] = ""
     scale: float | None = None
     captions: tuple[str, ...] = ()
+    boxes: tuple[Sequence[float], ...] = ()
 
     @property
     def top(self) -> float:

@@ -23,7 +23,7 @@ from sightline.render.styles import BESIDE
 from sightline.render.words import Row, cut, doubts, footer, hints, remarks
 
 _MOST = 8  # slices side by side
-_CELL, _BAR, _GAP, _HEAD, _LABEL, _CAPTION = 1.75, 0.86, 0.08, 0.52, 0.34, 0.24
+_CELL, _BAR, _GAP, _HEAD, _LABEL, _CAPTION = 1.75, 0.92, 0.08, 0.52, 0.34, 0.24
 """Inches: a slice, a colour bar, gaps, what stands above a volume, a strip's label, slices' captions."""
 _MARKED = "Of {0} equal parts, the {1} with the most heat of each; marked: with the most of all."
 
@@ -107,7 +107,7 @@ def _draw_block(drawn: Figure, place: Place, row: Row, y: float, alpha: float, s
                 marked: dict[str, Any] = {"color": MARK, "weight": "bold"} if i == hottest else {}
                 axis.set_title(first.captions[i], fontsize=8, pad=3, **marked)
         if panel is not None and style != "mask":
-            draw_bar(drawn, place(_GAP + wide + 0.06, at + 0.16, 0.11, high - 0.2), panel, style, high)
+            draw_bar(drawn, place(_GAP + wide + 0.12, at + 0.16, 0.11, high - 0.2), panel, style, high)
 
 
 def _draw_head(axis: Any, panel: Panel, wide: float, alone: bool) -> None:
@@ -130,5 +130,5 @@ def _draw_head(axis: Any, panel: Panel, wide: float, alone: bool) -> None:
 
 def _draw_label(axis: Any, label: str, high: float) -> None:
     axis.set_axis_off()
-    lines = "\n".join(textwrap.wrap(cut(label, int(2 * high * 11)), int(high * 11))[:2])
+    lines = "\n".join(textwrap.wrap(cut(label, int(2 * high * 11)), int(high * 11), break_long_words=False)[:2])
     axis.text(0.45, 0.5, lines, rotation=90, ha="center", va="center", fontsize=8.5, linespacing=1.05)

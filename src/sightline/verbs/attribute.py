@@ -10,11 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from sightline.attribution.cams import Layers
-from sightline.attribution.driver import bind, run, supported
+from sightline.attribution.catalog import method as known_method
+from sightline.attribution.driver import bind, offered, run
 from sightline.core.errors import NetworkError, OptionError, SightlineWarning
 from sightline.core.heats import Heat, Warning
 from sightline.models.known import known
-from sightline.models.model import Model
+from sightline.models.model import CHUNK, Model
 from sightline.network.net import Net, lend
 from sightline.verbs.asked import target_for
 
@@ -71,7 +72,10 @@ def asked_for(method: str | Sequence[str] | None) -> list[str] | None:
 
 
 def _lend(network: Any, images: Tensor) -> AbstractContextManager[Net]:
-    return network.lend(images) if isinstance(network, Model) else lend(known(network).network, images)
+    if isinstance(network, Model):
+        return network.lend(images)
+    found = known(network)
+    return lend(found.network, images, output=found.output, chunk=found.batch_size or CHUNK)
 
 
 def plain(images: Tensor) -> Tensor:
@@ -81,8 +85,8 @@ def plain(images: Tensor) -> Tensor:
 
 def preferred(net: Net, images: Tensor) -> str:
     """The first method of PREFERRED whose needs the network meets; the last of them needs nothing."""
-    able = [method.id for method in supported(net, images)]
-    return next(name for name in PREFERRED if name in able)
+    needs = {name: known_method(name).needs for name in PREFERRED}
+    return next(name for name, asked in needs.items() if asked <= offered(net, images, asked=asked))
 
 
 def announce(found: Iterable[Warning]) -> None:

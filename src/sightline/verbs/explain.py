@@ -14,8 +14,8 @@ from sightline.attribution.driver import Bound, Outcome, bind, run, stopped
 from sightline.core.checks import whole
 from sightline.core.errors import LayerError, ModelError, OptionError, SightlineError
 from sightline.core.heats import Prediction, Warning
-from sightline.core.places import Predicted
-from sightline.core.targets import Class, Classes, PerImage, Target, targets_of
+from sightline.core.places import Box, Region
+from sightline.core.targets import Class, Classes, PerImage, Target, parts_of, targets_of
 from sightline.models.model import Model
 from sightline.models.predictions import predictions_of, ranked
 from sightline.network.net import Net
@@ -128,7 +128,7 @@ def check_model(model: object, volumes: bool = False) -> None:
     if model.of_volumes and not volumes:
         raise ModelError(
             f"this works on photos, and {model.source} takes volumes or clips of {model.input_size}; for those there "
-            "are sl.explain, sl.predict and sl.attribute."
+            "are sl.explain, sl.predict, sl.attribute and sl.filters."
         )
 
 
@@ -193,9 +193,11 @@ def _explained(ask: _Ask, sources: list[Any], wanted: list[Target] | None) -> li
 
 
 def _asked(wanted: list[Target] | None, fixed: Target, i: int, view: View) -> Target:
-    """What a photo's explanation is about: the user's own target, or what was predicted, on the photo."""
+    """What a photo's explanation is about, on the photo: the user's own place, or one that was found."""
     given = None if wanted is None else wanted[i]
-    return on_photo(of_image(fixed, i), view) if given is None or isinstance(given, Predicted) else given
+    if given is not None and any(isinstance(part, Box | Region) for _, part in parts_of(given)):
+        return given
+    return on_photo(of_image(fixed, i), view)
 
 
 def _explanation(

@@ -17,7 +17,8 @@ from sightline.attribution.catalog import method
 from sightline.core.blur import gaussian
 from sightline.core.checks import number
 from sightline.core.heats import Passes, Prediction, Warning, relative, speaks_against
-from sightline.core.targets import Target
+from sightline.core.places import Box
+from sightline.core.targets import Target, parts_of
 from sightline.photos.decode import Photo
 from sightline.photos.geometry import View
 from sightline.photos.localize import BACKGROUND, Bools, By, extent, localize, stands_out
@@ -183,7 +184,7 @@ class Explanation:
             signed=signs,
             name=self.photo.name or self.photo.kind,
             method=self.method,
-            label=self.label,
+            label=describe(self.target, self.labels, outlined=True),
             unit=("size of the " if known.magnitude and not signs else "") + self._unit(),
             predictions=self.predictions,
             marked=tuple(indices(self.target)),
@@ -192,7 +193,14 @@ class Explanation:
             smooth=smooth or 0.0,
             region=self._region(smooth, photo.shape[:-1]) if style == "mask" else None,
             captions=self.photo.captions if isinstance(self.photo, Volume) else (),
+            boxes=self._boxes(photo.shape[:-1]),
         )
+
+    def _boxes(self, size: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
+        """The boxes asked about in a picture of that size."""
+        scale = [shown / real for shown, real in zip(size, self.view.photo_size, strict=True)]
+        asked = [part for _, part in parts_of(self.target) if isinstance(part, Box)]
+        return tuple(box.moved(scale, (0.0, 0.0)).box for box in asked)
 
     def _unit(self) -> str:
         """What a value of the map means."""

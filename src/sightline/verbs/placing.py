@@ -45,6 +45,8 @@ def on_photo(target: Target, view: View) -> Target:
 
 
 def _box_on_input(target: Box, view: View) -> Box:
+    if len(view.photo_size) != 2:
+        raise TargetError("a Box is what a detector finds in a photo; of a volume or clip take a class or a Region.")
     x0, y0, x1, y1 = target.box
     height, width = view.photo_size
     if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
@@ -62,5 +64,10 @@ def _region_on_input(target: Region, photo: Photo | Volume, view: View) -> Regio
 
 def _region_on_photo(target: Region, view: View) -> Region:
     mask = torch.as_tensor(target.mask).float()
+    if mask.ndim != len(view.input_size):
+        raise TargetError(
+            f"the network answers each class with a map {tuple(mask.shape)}, which is none of the photo. Of a "
+            'detector say so where it is wrapped, output="detections"; else give a function of the output.'
+        )
     on_input = F.interpolate(mask[None, None], tuple(view.input_size), mode="nearest-exact")[0, 0]
     return Region(np.nan_to_num(view.to_photo(on_input.numpy())), target.index, target.where)

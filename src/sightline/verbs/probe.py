@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sightline.attribution.driver import supported
+from sightline.attribution.catalog import method as known_method
 from sightline.core.checks import whole
 from sightline.core.errors import OptionError
 from sightline.core.heats import Prediction
@@ -26,7 +26,7 @@ from sightline.probes.named import edits_of
 from sightline.probes.probe import Findings
 from sightline.probes.probe import probe as search
 from sightline.verbs.asked import target_for
-from sightline.verbs.attribute import PREFERRED, announce
+from sightline.verbs.attribute import announce, preferred
 from sightline.verbs.explain import TOP, check_model
 from sightline.verbs.placing import of_image
 from sightline.verbs.probed import Probe, World
@@ -150,5 +150,5 @@ def _chance(net: Net, scores: Tensor, target: Class) -> float | None:
 def _mapper(net: Net, stage: Stage) -> str | None:
     """The method that draws maps of edited photos without being asked: one that takes a pass or two."""
     image = stage.model.normalize(stage.pixels)[None]
-    able = {one.id for one in supported(net, image) if "gradients" in one.needs}
-    return next((name for name in PREFERRED if name in able), None)
+    name = preferred(net, image)
+    return name if "gradients" in known_method(name).needs else None

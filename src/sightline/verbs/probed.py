@@ -121,7 +121,7 @@ class Probe:
         best = world.target if self.several else world.predictions[0] if world.predictions else None
         if best is None:
             return f"{world.score:.3g}"
-        return best.label if best.probability is None else f"{best.label} {best.probability:.1%}"
+        return best.label if best.number is None else f"{best.label} {best.number:.1%}"
 
     def strip(self, method: str | None = None) -> Strip:
         """What the figure shows. `method`: of the maps; None: `self.method`. Raises MethodError."""

@@ -52,10 +52,17 @@ def made(
         "photo": photo.name,
         "photo_size": list(photo.size),
         "photo_sha256": photo.sha256,
+        **(_opening(photo) if isinstance(photo, Volume) else {}),
         **({} if seed is None else {"seed": seed}),
         "warnings": doubts_of(warnings),
         "versions": versions(),
     }
+
+
+def _opening(volume: Volume) -> dict[str, Any]:
+    """How a volume or clip was opened."""
+    axes = None if volume.place is None else volume.place.axes
+    return {"windows": [list(one) for one in volume.windows], "axes": axes, "times": volume.times}
 
 
 def versions() -> dict[str, str]:

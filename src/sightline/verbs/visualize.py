@@ -25,7 +25,7 @@ from sightline.features.canvases import Params, Shape
 from sightline.features.presets import way_of
 from sightline.features.saving import check_kept, restore, saved
 from sightline.models.model import Model
-from sightline.models.predictions import predictions_of
+from sightline.models.predictions import ranked
 from sightline.network.net import Net
 from sightline.photos.decode import Photo, open_photo
 from sightline.verbs.attribute import announce
@@ -245,7 +245,7 @@ def _judged(ask: _Ask, net: Net, made: _Made, strongest: tuple[Strongest, ...]) 
 def _answers(ask: _Ask, net: Net, scores: Tensor, image: int) -> tuple[Prediction, ...]:
     """The best answers for an image, and those that its target asks for."""
     asked = indices(ask.goals[image // ask.count])
-    every = predictions_of(ask.model, net.readout, scores, scores.shape[0])
+    every = ranked(ask.model, net.readout, scores, scores.shape[0])
     return tuple(one for rank, one in enumerate(every) if rank < _TOP or one.index in asked)
 
 

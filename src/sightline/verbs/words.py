@@ -9,8 +9,8 @@ from sightline.core.places import Box, Region
 from sightline.core.targets import Class, Contrast, Function, Output, Similar, Sum, Target
 
 
-def describe(target: Target, labels: tuple[str, ...] | None) -> str:
-    """A target in words: labels where it names classes."""
+def describe(target: Target, labels: tuple[str, ...] | None, *, outlined: bool = False) -> str:
+    """A target in words: labels where it names classes; `outlined`: a picture shows where a box is."""
 
     def label(index: int) -> str:
         return labels[index] if labels and index < len(labels) else f"class {index}"
@@ -21,16 +21,16 @@ def describe(target: Target, labels: tuple[str, ...] | None) -> str:
         case Contrast(index, other):
             return f"{label(index)} rather than {label(other)}"
         case Sum(((-1.0, part),)):
-            return f"least {describe(part, labels)}"
+            return f"least {describe(part, labels, outlined=outlined)}"
         case Sum(parts):
-            words = [f"{_factor(weight)}{describe(part, labels)}" for weight, part in parts]
+            words = [f"{_factor(weight)}{describe(part, labels, outlined=outlined)}" for weight, part in parts]
             return " ".join(words).removeprefix("+ ")
         case Output(index, direction):
             return f"what would {direction} {labels[index] if labels else f'output {index}'}"
         case Region(_, index, where):
             return f"{label(index)} {where}"
         case Box(box, index):
-            return f"{label(index)} at {corners(box)}"
+            return f"{label(index)} " + ("in the box" if outlined else f"at {corners(box)}")
         case Similar():
             return "likeness to an embedding"
         case Function(function):
