@@ -204,4 +204,5 @@ def test_a_class_of_one_photo_and_one_whose_surroundings_nobody_borrowed_say_wha
     pool = Pool(whole.photos[kept], whole.emptied[kept], whole.cut[kept], whole.labels[kept])
     one = audit(pool, additive(0.3)).conclusions[2]
     assert (one.count, one.verdict, one.expected_loss, one.expected_loss_interval) == (1, "undecided", None, None)
+    assert one.reliance_interval[1] - one.reliance_interval[0] > 0.6
     assert "1 of the 20 photos" in one.note

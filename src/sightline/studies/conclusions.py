@@ -140,8 +140,7 @@ def _reliance(one: Evidence, level: float) -> tuple[float | None, Interval | Non
             f"No reliance: together, object and surroundings raise the class's probability by {whole:.2f}, and with "
             f"other photos it may be {low:.2f}, under {thresholds.RISE:g}; a share of that means nothing."
         )  # fmt: skip
-    share = _unit(float(one.figures.of_rest[0] / (one.figures.of_object[0] + one.figures.of_rest[0])))
-    return share, _both(percentiles(one.drawn.of_rest / rise, level)), ""
+    return _unit(_known(one.figures.share)), _both(percentiles(one.drawn.share, level)), ""
 
 
 def _undecided(one: Evidence, level: float) -> str:

@@ -22,7 +22,7 @@ class Figures:
     Accuracies: of the photos `right`, with the surroundings of others of the class `same`, of other classes
     `other`, and the class said although the object is another's, `kept`. Probabilities of the class: `both`,
     `object_only`, `rest_only`, `neither`. `classes`: how many there are. `real`: the share of what was drawn that are
-    photos, and `unseen` that of made-up ones that lose everything less that of those that gain everything.
+    photos, `up` and `down` that of made-up ones that lie at either end of what a photo can say.
     """
 
     right: Floats
@@ -35,17 +35,18 @@ class Figures:
     neither: Floats
     classes: int
     real: Floats
-    unseen: Floats
+    up: Floats
+    down: Floats
 
     @property
     def loss(self) -> Floats:
         """Accuracy with surroundings of the class less that with those of all classes, its own among them."""
-        return (1 - 1 / self.classes) * (self.real * (self.same - self.other) + self.unseen)
+        return (1 - 1 / self.classes) * (self.real * (self.same - self.other) + self.up - self.down)
 
     @property
     def replaced(self) -> Floats:
         """Accuracy lost when another class's object takes the object's place."""
-        return self.real * (self.right - self.kept) + self.unseen
+        return self.real * (self.right - self.kept) + self.up - self.down
 
     @property
     def of_object(self) -> Floats:
@@ -56,6 +57,12 @@ class Figures:
     def of_rest(self) -> Floats:
         """The surroundings' Shapley value."""
         return (self.rest_only - self.neither + self.both - self.object_only) / 2
+
+    @property
+    def share(self) -> Floats:
+        """The surroundings' share of both; a made-up photo has all of it, or nothing."""
+        rest, thing = self.real * self.of_rest + self.up, self.real * self.of_object + self.down
+        return rest / (rest + thing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +103,7 @@ class Rows:
         whole = drawn + extremes.sum(1)
         return Figures(
             right, same, other, kept, both, object_only, rest_only, np.full(len(photos), self.neither), self.classes,
-            drawn / whole, (extremes[:, 0] - extremes[:, 1]) / whole,
+            drawn / whole, extremes[:, 0] / whole, extremes[:, 1] / whole,
         )  # fmt: skip
 
 
