@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +26,7 @@ class Audited:
     passes: Whole
 
 
-def audit(
-    pool: Pool, ask: Ask, *, seed: int = 0, passes: int = PASSES, tell: Callable[[str], object] = lambda _: None
-) -> Audited:
+def audit(pool: Pool, ask: Ask, *, seed: int = 0, passes: int = PASSES) -> Audited:
     """What the network's answers hang on, by class, from at most so many passes per photo."""
     donors, seen = Donors(pool, seed), look(pool, ask)
     spent = np.ones(len(pool), np.int64)
@@ -37,7 +34,6 @@ def audit(
     worlds: Worlds | None = None
     going, first = list(pool.classes), 0
     while going and (worlds is None or 1 + 2 * (first + EACH) <= passes):
-        tell(f"{len(going)} of {len(pool.classes)} classes, {first + EACH} donors of each sort")
         photos = np.concatenate([pool.members[one] for one in going])
         objects, surroundings = donors.round(photos.tolist(), first, EACH)
         shown = show(pool, ask, objects, surroundings)
