@@ -54,9 +54,9 @@ FAMILIES = {
     "masking": _masking,
     "probe": _probe,
     "gradients": _map("saliency"),
-    "guided": _map("guided-backprop"),
-    "layers": _map("grad-cam"),
-    "linear head": _map("cam"),
+    "guided backprop": _map("guided-backprop"),
+    "CAMs": _map("grad-cam"),
+    "CAM itself": _map("cam"),
     "visualize": _visualize,
 }
 """Column -> function (model, photo) that fails where the answer is not sound."""

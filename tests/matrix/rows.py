@@ -77,7 +77,7 @@ TIMM = _named(
     "timm",
     "resnet10t", "regnetx_002", "mobilenetv3_small_050", "convnext_atto", "repvgg_a0", "ghostnet_050",
     "efficientnet_lite0", "coatnet_nano_rw_224", "levit_128s", "mobilevit_xxs", "efficientformer_l1",
-    "vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "eva02_tiny_patch14_224", "cait_xxs24_224",
+    "vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "cait_xxs24_224",
     "xcit_nano_12_p16_224", "swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256", "mixer_s32_224",
     "resmlp_12_224", "gmlp_ti16_224", "pvt_v2_b0",
     small=("mobilenetv3_small_050",),

@@ -86,6 +86,19 @@ def test_code_is_found_wherever_a_configuration_hides_it(vit, name, changes, sai
         sl.load(f"hf/{hf_folders.rewritten(vit, name, **changes)}")
 
 
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model_type": "timm_wrapper", "architecture": "hf-hub:someone/else"}, "hf-hub:someone/else"),
+        ({"backbone_config": {"model_type": "timm_backbone", "backbone": "local-dir:/home"}}, "local-dir:/home"),
+        ({"model_args": {"checkpoint_path": "/etc/passwd"}}, "/etc/passwd"),
+    ],
+)
+def test_what_timm_would_read_from_elsewhere_is_refused(vit, changes, named):
+    with pytest.raises(sl.ModelError, match=f"config.json names '{named}', outside its own folder"):
+        sl.load(f"hf/{hf_folders.rewritten(vit, **changes)}", weights=None)
+
+
 class Trap:
     def __init__(self, marker):
         self.marker = marker
@@ -169,8 +182,9 @@ def test_a_network_that_does_not_look_at_images_is_refused(vit):
             sl.load(f"hf/{hf_folders.rewritten(vit, architectures=[architecture])}")
 
 
-def test_a_configuration_that_names_no_class_is_a_classifiers(vit):
-    assert sl.load(f"hf/{hf_folders.rewritten(vit, architectures=None)}").labels == tuple(hf_folders.LABELS)
+@pytest.mark.parametrize("named", [None, [], ["pipeline"], ["ViTConfig"], ["AutoModelForImageClassification"], [5]])
+def test_a_configuration_that_names_no_class_is_a_classifiers(vit, named):
+    assert sl.load(f"hf/{hf_folders.rewritten(vit, architectures=named)}").labels == tuple(hf_folders.LABELS)
 
 
 @pytest.mark.parametrize("weights", [5, True, b"x", {}])
@@ -239,9 +253,16 @@ def test_an_id_that_does_not_exist_and_one_that_is_gated_are_told_apart(monkeypa
         sl.ModelError, match=r"has no model 'google/vit-base', or it is private; at hand: did you mean"
     ):
         sl.load("hf/google/vit-base")
-    with pytest.raises(sl.ModelError, match="is no Hugging Face id, which reads 'owner/name'"):
-        sl.load("hf/google/vit/base")
+    for name, said in {
+        "google/vit/base": "reads 'owner/name'",
+        "a\0b": "no Hugging",
+        "~nobody/vit": "no folder",
+    }.items():
+        with pytest.raises(sl.ModelError, match=said):
+            sl.load(f"hf/{name}")
     monkeypatch.undo()
+    with pytest.raises(sl.ModelError, match=r"'aaa.*' is no Hugging Face id: .*maximum length is 96"):
+        sl.load(f"hf/{'a' * 300}")
     hub(monkeypatch, tmp_path / "b", errors.GatedRepoError("403", response=response()))
     with pytest.raises(sl.ModelError, match="is gated: accept its terms"):
         sl.load("hf/google/vit-base")

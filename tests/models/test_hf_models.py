@@ -63,6 +63,24 @@ def test_a_classifier_gives_transformers_own_logits_with_its_labels_and_its_laye
     assert literal.same(heat.values[None], literal.grad_cam(network, images, 2, layer, read))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"problem_type": "multi_label_classification"}, {"problem_type": "regression"}, {"num_labels": 1}],
+)
+def test_a_classifiers_answers_are_those_of_transformers_own_pipeline(tmp_path, changes):
+    folder = hf_folders.saved("vit", tmp_path)
+    config = hf.ViTConfig(**{**hf_folders.BASE, **({"id2label": None} if "num_labels" in changes else {}), **changes})
+    hf_folders.made("ViTForImageClassification", config).save_pretrained(folder)
+    pipe = hf.pipeline("image-classification", model=str(folder), device="cpu")
+    theirs = {one["label"]: one["score"] for one in pipe(PICTURE)}
+    measured = changes.get("problem_type") == "regression"
+    found = sl.predict(sl.load(f"hf/{folder}"), PICTURE)
+    ours = {one.label: one.score if measured else one.probability for one in found}
+    if config.num_labels == 1:
+        theirs = {"class 0": theirs["LABEL_0"]}
+    assert ours == pytest.approx(theirs, abs=1e-4)
+
+
 @pytest.mark.parametrize("name", ["segformer", "upernet", "dpt"])
 def test_a_segmenter_gives_transformers_own_map_on_its_own_grid(folders, name):
     model = sl.load(f"hf/{folders[name]}")
@@ -288,8 +306,9 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     folder = hf_folders.saved("vit", tmp_path)
     state = load_file(folder / "model.safetensors")
     save_file({**state, "classifier.weight": torch.zeros(9, 32)}, folder / "model.safetensors")
-    with pytest.raises(sl.ModelError, match="the weights could not be loaded"):
-        sl.load(f"hf/{folder}")
+    for options in ({}, {"weights": folder / "model.safetensors"}):
+        with pytest.raises(sl.ModelError, match=r"classifier.weight is \(9, 32\), and the network takes \(5, 32\)"):
+            sl.load(f"hf/{folder}", **options)
 
 
 def test_half_precision_is_calculated_in_single(tmp_path):

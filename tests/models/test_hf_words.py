@@ -52,6 +52,8 @@ def test_labels_make_a_classifier_among_texts_as_they_are_given(folders, name):
     assert model.labels == tuple(PROMPTS)
     best = sl.predict(model, PICTURE, top=1)[0]
     assert best.index == int(answer[0].argmax())
+    likely = answer.sigmoid() if name == "siglip" else answer.softmax(1)  # as transformers' own pipeline
+    assert best.probability == pytest.approx(float(likely[0, best.index]), abs=1e-5)
     for target in (1, "a cat", sl.targets.Text("a cat")):
         assert sl.explain(model, PICTURE, "saliency", target=target).target == sl.targets.Class(1)
     with pytest.raises(
@@ -96,13 +98,13 @@ def test_without_a_text_there_is_nothing_to_explain_and_the_error_says_what_to_g
     model = sl.load(f"hf/{folders['clip']}")
     with pytest.raises(sl.TargetError, match="embedding ranks nothing"):
         sl.explain(model, PICTURE, "saliency")
-    with pytest.raises(sl.TargetError, match=r"has no top; give it labels="):
+    with pytest.raises(sl.TargetError, match=r"has no top; where it reads texts, give it labels="):
         sl.predict(model, PICTURE)
     with pytest.raises(sl.TargetError, match="writes no text, it compares"):
         sl.explain(model, PICTURE, "saliency", target=sl.targets.Token("dog"))
 
 
-@pytest.mark.parametrize("labels", ["a dog", [], [1, 2], [None]])
+@pytest.mark.parametrize("labels", ["a dog", [], [1, 2], [None], [""], 5])
 def test_labels_that_are_no_texts_are_refused(folders, labels):
     with pytest.raises(sl.ModelError, match="give a list of texts"):
         sl.load(f"hf/{folders['clip']}", labels=labels)
@@ -247,11 +249,23 @@ def test_what_can_go_wrong_with_words_is_said(folders):
     model = sl.load(f"hf/{folders['blip']}")
     for target, said in {
         "zebra": "does not know 'zebra'",
-        " ": "begins with no word",
+        " ": r"Said\(' '\) says nothing",
         sl.targets.Text("dog"): "it writes; give sl.targets.Token",
     }.items():
         with pytest.raises(sl.TargetError, match=said):
             sl.explain(model, PICTURE, "saliency", target=target)
+
+
+@pytest.mark.parametrize("text", ["", " ", 5, None])
+def test_a_text_without_a_word_is_refused(text):
+    for kind in (sl.targets.Text, sl.targets.Token):
+        with pytest.raises(sl.TargetError, match="says nothing; give a text"):
+            kind(text)
+
+
+def test_a_prompt_is_for_what_writes(folders):
+    with pytest.raises(sl.ModelError, match="CLIPModel writes no text; prompt= does not apply"):
+        sl.load(f"hf/{folders['clip']}", prompt="what is this")
 
 
 def test_a_tokenizer_that_is_missing_is_a_clear_error(tmp_path):

@@ -1,6 +1,9 @@
 """Weight files that are no weights: refused with what was found, and loaded only where the user says so by name."""
 
+import io
 import pickle
+import tarfile
+import warnings
 import zipfile
 
 import pytest
@@ -20,6 +23,16 @@ class Holder(nn.Module):
 
     def forward(self, images):
         return self.head(images.mean((2, 3))[:, :2])
+
+
+class Marks:
+    """Unpickled, it leaves a file behind."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
 
 
 @pytest.fixture
@@ -106,3 +119,48 @@ def test_damaged_files_and_plain_pickles_are_told_apart(own, tmp_path):
     path.write_bytes(pickle.dumps({"a": Holder}, protocol=2))
     with pytest.raises(sl.ModelError, match=r"test_hostile_weights.Holder of a pickle.*run any code"):
         sl.load(own, weights=str(path), **OPTIONS)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("kind", ["archive", "legacy", "plain"])
+def test_pickles_of_every_protocol_are_refused_as_pickles(own, tmp_path, protocol, kind):
+    path = tmp_path / "w.pt"
+    if kind == "plain":
+        path.write_bytes(pickle.dumps(Marks(tmp_path / "marker"), protocol))
+    else:
+        state, archive = {"a": Marks(tmp_path / "marker")}, kind == "archive"
+        torch.save(state, path, pickle_protocol=protocol, _use_new_zipfile_serialization=archive)
+    for load in (lambda: sl.load(own, weights=str(path), **OPTIONS), lambda: sl.load(path, **OPTIONS)):
+        with pytest.raises(sl.ModelError, match=r"w.pt holds .* pickle.*can run any code.*allow_code_execution=True"):
+            load()
+    assert not (tmp_path / "marker").exists()
+
+
+def test_tensors_of_a_newer_protocol_are_read_in_silence(own, tmp_path):
+    torch.save(sl.load(own, **OPTIONS).network.state_dict(), tmp_path / "w.pt", pickle_protocol=3)
+    assert sl.load(own, weights=str(tmp_path / "w.pt"), **OPTIONS).input_size == (8, 8)
+
+
+def test_other_programs_given_as_weights_are_said(own, tmp_path):
+    path = tmp_path / "w.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on TorchScript's end
+        torch.jit.script(nn.Sequential(nn.Conv2d(3, 2, 1))).save(str(path))
+    with pytest.raises(sl.ModelError, match=r"w.pt holds a TorchScript program.*allow_code_execution=True"):
+        sl.load(own, weights=str(path), **OPTIONS)
+    with tarfile.open(path, "w") as archive:
+        for name in ("sys_info", "pickle", "storages", "tensors"):
+            content = pickle.dumps(Marks(tmp_path / "marker"), 2)
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    with pytest.raises(sl.ModelError, match=r"w.pt holds pickles in a tar archive.*allow_code_execution=True"):
+        sl.load(own, weights=str(path), **OPTIONS)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_safetensors_alone_need_their_network(tmp_path):
+    with pytest.raises(
+        sl.ModelError, match=r"holds weights without a network: sl.load\('torchvision/NAME', weights="
+    ):
+        sl.load(tmp_path / "w.safetensors", **OPTIONS)

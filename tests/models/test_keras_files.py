@@ -164,7 +164,7 @@ def in_an_inner_model(part):
 STRANGERS = {
     "a function of another module": (
         {"module": "os", "class_name": "function", "config": "system", "registered_name": "system"},
-        r"holds os.system in the layer 'conv', which is no building block of Keras and",
+        r"holds os.system in the layer 'conv', no building block of Keras, which can run any code",
     ),
     "a class of another module": (
         {"module": "subprocess", "class_name": "Popen", "config": {"args": "true"}},
@@ -378,6 +378,25 @@ def test_weights_without_a_network_say_where_they_belong(tmp_path):
         small().save_weights(tmp_path / "model.weights.h5")
     with pytest.raises(sl.ModelError, match="holds weights without a network"):
         sl.load(tmp_path / "model.weights.h5", **RAW)
+
+
+def test_an_ending_in_capitals_is_said(tmp_path):
+    for path in files(tmp_path):
+        with pytest.raises(sl.ModelError, match="in small letters; rename it"):
+            sl.load(path.rename(path.with_suffix(path.suffix.upper())), **RAW)
+
+
+def test_why_keras_cannot_load_a_file_is_said_without_advice_that_does_not_help(tmp_path):
+    def change(config):
+        conv_of(config)["config"]["activation"] = "ours.relu"
+
+    path = rewritten(files(tmp_path)[0], change)
+    with pytest.raises(sl.ModelError, match=r"identifier: ours\.relu; a layer of your own has to be registered"):
+        sl.load(path, **RAW)
+    path = rewritten(files(tmp_path)[0], lambda config: conv_of(config)["config"].update(filters=-1))
+    with pytest.raises(sl.ModelError, match=r"cannot load model.keras: .*filters") as caught:
+        sl.load(path, **RAW)
+    assert "registered" not in str(caught.value)
 
 
 def test_what_keras_cannot_make_is_an_error(tmp_path):

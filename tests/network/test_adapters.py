@@ -65,6 +65,9 @@ def test_an_output_that_is_not_there_is_named_with_near_misses():
         sl.predict(model(output_name="maim"), torch.rand(3, 8, 8))
     with pytest.raises(sl.NetworkError, match="no output 7; it gives a dict"):
         sl.predict(model(output_name=7), torch.rand(3, 8, 8))
+    listed = sl.wrap(lambda images: (images.mean((2, 3)),) * 2, input_size=8, output_name=-5)
+    with pytest.raises(sl.NetworkError, match=r"no output -5; it gives 2 outputs; possible: 0, 1"):
+        sl.predict(listed, torch.rand(3, 8, 8))
 
 
 def test_a_network_that_does_not_say_its_input_size_needs_it():

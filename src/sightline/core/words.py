@@ -14,9 +14,13 @@ from sightline.core.targets import Target
 
 @dataclass(frozen=True)
 class Said(Target):
-    """A text; what it means to a network only its Model knows."""
+    """A text; what it means to a network only its Model knows. Raises TargetError for one without a word."""
 
     text: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str) or not self.text.strip():
+            raise TargetError(f"{type(self).__name__}({self.text!r}) says nothing; give a text.")
 
     def meant(self, words: Callable[[Said], Target] | None) -> Target:
         """What it means to a network, by its Model's `words`. Raises TargetError where it reads no text."""

@@ -13,7 +13,7 @@ from sightline.core.errors import ModelError
 from sightline.core.heats import Warning
 from sightline.models.huggingface_files import read_json, repository
 from sightline.models.huggingface_photos import Preprocessing, at_size, family_processor, measured, processor_of
-from sightline.models.huggingface_tasks import ASKED, TASKS, channels_of, kind_of, labels_of, own_size, task_of
+from sightline.models.huggingface_tasks import ASKED, TASKS, asked, channels_of, kind_of, labels_of, own_size, task_of
 from sightline.models.huggingface_weights import built, quiet
 from sightline.models.huggingface_words import Texts, among
 from sightline.models.huggingface_writing import writer
@@ -48,7 +48,7 @@ def load_huggingface(request: Request) -> Model:
         prepared = _prepared(transformers, folder, config, code, request.options)
         known = _known(transformers, network, task, folder, prepared, request)
     known = replace(known, warnings=(*found, *known.warnings))
-    return wrapped(known, request, ("prompt", "labels") if task == "likeness" else ("prompt",))
+    return wrapped(known, request, {"likeness": ("labels",), "writing": ("prompt",)}.get(task, ()))
 
 
 def _kind(transformers: Any, config: Any, folder: Path, code: bool) -> tuple[Any, str]:
@@ -95,6 +95,8 @@ def _known(
 ) -> Known:
     """The network as it is asked, with what it says of itself."""
     config, options, code = network.config, request.options, request.allow_code_execution
+    if "prompt" in options and task != "writing":
+        raise ModelError(f"{type(network).__name__} writes no text; prompt= does not apply.")
     known = Known(network, own_size(config), channels_of(config))
     if prepared is not None:
         known = Known(
@@ -111,8 +113,6 @@ def _known(
     elif task == "writing":
         known = _writing(known, _reader(transformers.AutoProcessor, folder, code), options)
     else:
-        if "prompt" in options:
-            raise ModelError(f"{type(network).__name__} reads no text; prompt= does not apply.")
         known = _answering(known, task)
     flipped = prepared is not None and prepared.flipped
     return replace(known, network=_reversed(known.network)) if flipped else known
@@ -130,7 +130,7 @@ def _reader(kind: Any, folder: Path, code: bool) -> Any:
 
 def _answering(known: Known, task: str) -> Known:
     """A network that is asked for images alone."""
-    ask, output = ASKED[task]
+    ask, output = asked(task, known.network.config)
     labels = None if task in ("embedding", "depth") else labels_of(known.network.config)
     return replace(known, network=Adapter(known.network, ask), labels=labels, output=output)
 
@@ -139,7 +139,8 @@ def _comparing(known: Known, tokenizer: Any, labels: Any) -> Known:
     texts = Texts(known.network, tokenizer)
     if labels is None:
         return replace(known, network=Adapter(known.network, texts.image), words=texts.meant, output="embedding")
-    if isinstance(labels, str) or not labels or not all(isinstance(one, str) for one in labels):
+    named = isinstance(labels, list | tuple) and all(isinstance(one, str) and one.strip() for one in labels)
+    if not named or not labels:
         raise ModelError(
             f"labels={labels!r}; give a list of texts, such as ['a photo of a dog', 'a photo of a cat']."
         )

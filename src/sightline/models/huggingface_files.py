@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from sightline.models.request import code_refused, needed
 _DESCRIBED = ("*.json", "*.txt", "*.model", "*.jinja")
 _TENSORS, _PICKLES = "model*.safetensors", "pytorch_model*.bin"
 _ATTENTION = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
+_NETWORKS = ("architecture", "backbone")  # timm takes them from the hub or another folder: "hf-hub:owner/name"
+_PATHS = ("checkpoint_path",)
 
 
 def repository(name: str, weights: bool, allow_code_execution: bool) -> Path:
@@ -22,8 +25,8 @@ def repository(name: str, weights: bool, allow_code_execution: bool) -> Path:
 
     Nothing in it asks for code to be run, unless that is allowed, and nothing points out of it.
     """
-    path = Path(name).expanduser()
-    if path.is_dir() or name.startswith((".", "/", "~")):
+    path = Path(os.path.expanduser(name))
+    if os.path.isdir(path) or name.startswith((".", "/", "~")):
         folder = _local(path, name)
     else:
         folder = _fetched(name, weights, allow_code_execution)
@@ -62,6 +65,8 @@ def _unreachable(name: str, hub: Any, error: Exception) -> ModelError:
     kinds = hub.errors
     stored = _stored(hub)
     at_hand = f"at hand: {near(name, stored)}" if stored else "none is at hand."
+    if isinstance(error, kinds.HFValidationError):
+        return ModelError(f"{name!r} is no Hugging Face id: {error}")
     if isinstance(error, kinds.GatedRepoError):
         return ModelError(f"{name!r} is gated: accept its terms on huggingface.co and log in, `hf auth login`.")
     if isinstance(error, kinds.RepositoryNotFoundError):
@@ -85,13 +90,30 @@ def check(folder: Path, allow_code_execution: bool) -> None:
         if path.name.endswith(".index.json"):
             for shard in _shards(path):
                 if outside(shard):
-                    raise ModelError(f"{path.name} names {shard!r}, outside its own folder; nothing was loaded.")
-        elif path.name.endswith("config.json") and not allow_code_execution:
-            for found in _code(read_json(path)):
-                raise ModelError(
-                    f"{code_refused(str(path), found)} Where transformers has a class of its own for it, the entry "
-                    "can be deleted instead."
-                )
+                    raise _reaches_out(path, shard)
+        elif path.name.endswith("config.json"):
+            for key, value in _entries(read_json(path)):
+                _check_entry(path, key, value, allow_code_execution)
+
+
+def _check_entry(path: Path, key: str, value: Any, code: bool) -> None:
+    """Refuse an entry that makes transformers run code from elsewhere, or timm read from elsewhere."""
+    if (key in _NETWORKS and isinstance(value, str) and ":" in value) or (key in _PATHS and value):
+        raise _reaches_out(path, value)
+    found = ""
+    if key in ("auto_map", "custom_pipelines") and value:
+        found = f"{key}, code of its own ({_first(value)})"
+    if key in _ATTENTION and "/" in json.dumps(value):
+        found = f"{key}, a kernel from the web ({_first(value)})"
+    if found and not code:
+        raise ModelError(
+            f"{code_refused(str(path), found)} Where transformers has a class of its own for it, the entry "
+            "can be deleted instead."
+        )
+
+
+def _reaches_out(path: Path, name: Any) -> ModelError:
+    return ModelError(f"{path.name} names {name!r}, outside its own folder; nothing was loaded.")
 
 
 def _shards(path: Path) -> list[str]:
@@ -108,19 +130,15 @@ def shards_of(folder: Path) -> list[Path]:
     return sorted(folder.glob(_PICKLES))
 
 
-def _code(described: Any) -> Iterator[str]:
-    """What in a configuration, at any depth, makes transformers run code from elsewhere."""
+def _entries(described: Any) -> Iterator[tuple[str, Any]]:
+    """All names and values of a configuration, at any depth."""
     if isinstance(described, list):
         for part in described:
-            yield from _code(part)
-    if not isinstance(described, dict):
-        return
-    for key, value in described.items():
-        if key in ("auto_map", "custom_pipelines") and value:
-            yield f"{key}, code of its own ({_first(value)})"
-        if key in _ATTENTION and "/" in json.dumps(value):
-            yield f"{key}, a kernel from the web ({_first(value)})"
-        yield from _code(value)
+            yield from _entries(part)
+    elif isinstance(described, dict):
+        for key, value in described.items():
+            yield key, value
+            yield from _entries(value)
 
 
 def _first(value: Any) -> Any:

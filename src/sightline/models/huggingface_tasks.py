@@ -26,19 +26,26 @@ Ask = Callable[[Any, Tensor], Any]
 
 def kind_of(transformers: Any, config: Any) -> str:
     """The name of a configuration's class: the one that wrote it, or the first that can be made of it."""
-    named = [name for name in getattr(config, "architectures", None) or () if hasattr(transformers, name)]
+    wrote = getattr(config, "architectures", None)
+    wrote = [name for name in wrote if isinstance(name, str)] if isinstance(wrote, list) else []
+    named = [name for name in wrote if _is_network(transformers, name)]
     if named:
-        return str(named[0])
+        return named[0]
     for task in TASKS:
         for family, classes in _classes(transformers, task):
             if family == config.model_type:
                 return classes[0]
     families = [family for task in TASKS for family, _ in _classes(transformers, task)]
-    wrote = ", ".join(getattr(config, "architectures", None) or ()) or config.model_type
+    named_so = ", ".join(wrote) or config.model_type
     raise ModelError(
-        f"transformers {transformers.__version__} has no class {wrote!r} that looks at images; "
+        f"transformers {transformers.__version__} has no class {named_so!r} that looks at images; "
         f"{near(config.model_type, families)}"
     )
+
+
+def _is_network(transformers: Any, name: str) -> bool:
+    found = getattr(transformers, name, None)
+    return isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
 
 
 def task_of(transformers: Any, kind: Any) -> str:
@@ -103,6 +110,12 @@ def _plain(network: Any, images: Tensor) -> Any:
     return network(pixel_values=images, **sized(network.forward, network.config, tuple(images.shape[-2:])))
 
 
+def _each(network: Any, images: Tensor) -> Tensor:
+    """(N, K): the probability of each class alone."""
+    likely: Tensor = _plain(network, images).logits.sigmoid()
+    return likely
+
+
 def detections(network: Any, images: Tensor) -> Tensor:
     """(N, Q, 4 + K): boxes x0, y0, x1, y1 in pixels of the input, then a probability for each class.
 
@@ -157,3 +170,16 @@ ASKED: dict[str, tuple[Ask, str]] = {
     "embedding": (embedding, "embedding"),
 }
 """Task -> how a network is asked for it, and what its output is."""
+
+
+def asked(task: str, config: Any) -> tuple[Ask, str]:
+    """How a network of that configuration is asked for a task, and what its output is.
+
+    A classifier's scores are what transformers' own pipeline takes them for.
+    """
+    problem = getattr(config, "problem_type", None) if task == "classification" else None
+    if problem == "regression":
+        return _plain, "regression"
+    if problem == "multi_label_classification" or (task == "classification" and config.num_labels == 1):
+        return _each, "multilabel"
+    return ASKED[task]

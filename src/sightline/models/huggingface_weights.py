@@ -51,17 +51,20 @@ def built(kind: Any, config: Any, folder: Path, weights: Any, code: bool) -> tup
             raise ModelError(f"{folder.name}: no network can be made of its config.json: {_brief(error)}") from error
         return network.float().eval(), ()
     state = _state(folder, weights, code)
-    options: dict[str, Any] = {"config": config, "output_loading_info": True}
+    options: dict[str, Any] = {"config": config, "output_loading_info": True, "ignore_mismatched_sizes": True}
     if code:
         options["trust_remote_code"] = True
+    name = folder.name if weights == "default" else Path(weights).name
     try:
         if state is None:
             network, info = kind.from_pretrained(folder, use_safetensors=True, **options)
         else:
             network, info = kind.from_pretrained(None, state_dict=state, **options)
     except Exception as error:  # a damaged or foreign file makes it raise anything
-        raise ModelError(f"{_named(folder, weights)}: the weights could not be loaded: {_brief(error)}") from error
-    return network.float().eval(), _untrained(_named(folder, weights), info, strict=weights != "default")
+        raise ModelError(f"{name}: the weights could not be loaded: {_brief(error)}") from error
+    for tensor, held, expected in sorted(info["mismatched_keys"]):
+        raise ModelError(f"{name}: {tensor} is {tuple(held)}, and the network takes {tuple(expected)}.")
+    return network.float().eval(), _untrained(name, info, strict=weights != "default")
 
 
 def _state(folder: Path, weights: Any, code: bool) -> dict[str, Tensor] | None:
@@ -93,10 +96,6 @@ def _untrained(name: str, info: dict[str, Any], strict: bool) -> tuple[Warning, 
     return (
         Warning("untrained-weights", f"{message}: they are random, and what the network answers means nothing yet."),
     )
-
-
-def _named(folder: Path, weights: Any) -> str:
-    return folder.name if weights == "default" else Path(weights).name
 
 
 def _brief(error: Exception) -> str:

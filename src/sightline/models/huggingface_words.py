@@ -67,12 +67,17 @@ class Texts:
         return 1 / float(self.network.temperature.detach())
 
     def among(self, labels: Sequence[str]) -> Ask:
-        """The network as a classifier among texts: (N, K) as its own logits_per_image."""
+        """The network as a classifier among texts: (N, K) as its own logits_per_image.
+
+        SigLIP was trained to say of each text alone whether it fits (arXiv:2303.15343): what it gives are those
+        probabilities.
+        """
 
         def ask(network: Any, images: Tensor) -> Tensor:
             shift = getattr(network, "logit_bias", None)
             cosines = F.normalize(self.image(network, images), dim=-1) @ self._embedded(labels).T
-            return cosines * self.scale() + (0 if shift is None else shift.detach())
+            logits: Tensor = cosines * self.scale()
+            return logits if shift is None else (logits + shift.detach()).sigmoid()
 
         return ask
 

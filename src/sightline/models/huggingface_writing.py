@@ -69,8 +69,6 @@ class Writer:
         return Next(said.text, self._first(said.text))
 
     def _first(self, text: str) -> int:
-        if not text.strip():
-            raise TargetError(f"{text!r} begins with no word.")
         gap = "" if text[0].isspace() or not self.text or self.text[-1].isspace() else " "
         before, after = (self.tokenizer(one)["input_ids"] for one in (self.text, f"{self.text}{gap}{text}"))
         end = next((i for i, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), len(before))

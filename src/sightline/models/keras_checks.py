@@ -42,7 +42,9 @@ def check_file(path: Path, keras: Any, allow_code_execution: bool) -> dict[str, 
     """
     if not path.is_file():
         raise ModelError(f"no file {str(path)!r}.")
-    config = _of_archive(path, allow_code_execution) if path.suffix.lower() == ".keras" else _of_hdf5(path)
+    if path.suffix != path.suffix.lower():
+        raise ModelError(f"{path.name}: Keras reads files by their endings, in small letters; rename it.")
+    config = _of_archive(path, allow_code_execution) if path.suffix == ".keras" else _of_hdf5(path)
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict | list):
         raise ModelError(f"{path.name} holds no configuration of a Keras model; it is damaged.")
     config = {key: value for key, value in config.items() if key != "compile_config"}  # not compiled, not read
@@ -181,7 +183,7 @@ def _stranger(config: dict[str, Any], where: str, what: str, keras: Any) -> Mode
     name = config.get("config") if name == "function" else name
     place = _module(module or "keras.layers", keras) if _is_keras(module or "keras.layers") else None
     if module is not None and ((place is not None and hasattr(place, str(name))) or not _is_keras(module)):
-        return code_refused(what, f"{module}.{name} {where}, which is no building block of Keras and")
+        return code_refused(what, f"{module}.{name} {where}, no building block of Keras")
     return ModelError(f"{what} holds {name!r} {where}, which keras {keras.__version__} does not know; {REGISTER}")
 
 

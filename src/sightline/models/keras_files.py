@@ -8,7 +8,7 @@ from typing import Any
 
 from sightline.core.errors import ModelError
 from sightline.models.keras_checks import REGISTER, check_file
-from sightline.models.keras_import import gist, torch_keras
+from sightline.models.keras_import import UNKNOWN, gist, torch_keras
 from sightline.models.keras_network import KerasNetwork
 from sightline.models.model import Model
 from sightline.models.request import Request
@@ -35,4 +35,5 @@ def read_model(path: Path, keras: Any, allow_code_execution: bool = False) -> An
             warnings.simplefilter("ignore")  # on old optimizers and the like, which are not loaded
             return keras.saving.load_model(path, compile=False, safe_mode=not allow_code_execution)
     except Exception as error:  # Keras raises anything for what it does not know
-        raise ModelError(f"keras {keras.__version__} cannot load {path.name}: {gist(error)}; {REGISTER}") from error
+        advice = f"; {REGISTER}" if UNKNOWN.search(str(error)) else "."
+        raise ModelError(f"keras {keras.__version__} cannot load {path.name}: {gist(error)}{advice}") from error

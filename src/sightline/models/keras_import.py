@@ -26,6 +26,8 @@ from sightline.models.request import needed
 PRIVATE = "_sightline_keras"
 """The name of the instance beside the user's own."""
 _UNNEEDED = ("tensorflow", "jax")  # seconds to import, and they take a GPU's memory
+UNKNOWN = re.compile(r"Could not (?:locate|find|interpret).*?(?=\.\s|\.?$)|Unknown [\w ]+: '[^']*'", re.MULTILINE)
+"""How Keras says that it does not know a name of a file."""
 _lock = threading.Lock()
 
 
@@ -53,8 +55,8 @@ def instances() -> list[Any]:
 
 def gist(error: BaseException) -> str:
     """What an error of Keras comes down to: it often prints whole configurations."""
-    said = str(error).strip()
-    unknown = re.search(r"Could not (?:locate|find|interpret)[^.\n]*|Unknown [\w ]+: '[^']*'", said)
+    said = str(error).strip().rpartition("Exception encountered: ")[2]
+    unknown = UNKNOWN.search(said)
     bold = re.search("\x1b\\[1m(.*?)\x1b\\[0m", said, re.DOTALL)  # inside an account of the layer's arguments
     lines = [unknown[0]] if unknown else (bold[1] if bold else said).strip().splitlines() or [type(error).__name__]
     return lines[0].strip().removesuffix(".")[:300]

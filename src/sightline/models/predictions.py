@@ -40,8 +40,8 @@ def predictions_of(
         raise ModelError(f"{len(model.labels)} labels for a network of {count} scores; they have to match.")
     if readout.output == "embedding":
         raise TargetError(
-            "the network answers with an embedding, which has no top; give it labels=[...] where it is loaded, or "
-            "ask for a text as a target."
+            "the network answers with an embedding, which has no top; where it reads texts, give it labels=[...] "
+            "as it is loaded, or a text as a target; else targets.Similar(embedding)."
         )
     if readout.output == "detections":
         return _boxes(model, scores, top, view)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sightline.core.errors import ModelError
-from sightline.models.archives import checked_zip
 from sightline.models.model import Model
 from sightline.models.request import Request, code_refused
 from sightline.models.sources import wrapped
-from sightline.models.weights import unpickled
+from sightline.models.weights import is_script, unpickled
 
 
 def load_torch_file(request: Request) -> Model:
@@ -28,7 +26,7 @@ def load_torch_file(request: Request) -> Model:
         raise ModelError(f"{path.name} is a file of its own; for weights name their network first, {_how(path)}.")
     if not path.is_file():
         raise ModelError(f"no model file {str(path)!r}.")
-    if zipfile.is_zipfile(path) and _is_script([one.filename for one in checked_zip(path)]):
+    if is_script(path):
         if not request.allow_code_execution:
             raise code_refused(path.name, "a TorchScript program")
         return wrapped(_script(path), request)
@@ -41,11 +39,6 @@ def load_torch_file(request: Request) -> Model:
 
 def _how(path: Path) -> str:
     return f'sl.load("torchvision/NAME", weights="{path.name}"), "timm/NAME" or "package.module:factory"'
-
-
-def _is_script(names: list[str]) -> bool:
-    """Whether an archive is a TorchScript program: torch.save's have no table of constants."""
-    return any(PurePosixPath(name).name == "constants.pkl" for name in names)
 
 
 def _script(path: Path) -> Any:

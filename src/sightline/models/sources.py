@@ -71,6 +71,10 @@ def load(
         model = part_of(FILES[ending])(replace(request, name=source))
     elif ":" in source and "/" not in source:
         model = _from_factory(replace(request, name=source))
+    elif ending == ".safetensors":
+        raise ModelError(
+            f"{source} holds weights without a network: sl.load('torchvision/NAME', weights={source!r})."
+        )
     else:
         raise ModelError(f"no model {source!r}; possible: {', '.join(possible())}.")
     model.source = source

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pickletools
 import re
+import tarfile
+import warnings
 import zipfile
 from argparse import Namespace
-from pathlib import Path
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -85,12 +89,14 @@ def unpickled(path: Path, allow_code_execution: bool) -> Any:
     if zipfile.is_zipfile(path):
         checked_zip(path)
     try:
-        with torch.serialization.safe_globals([Namespace]):  # a training's arguments: plain values beside its weights
-            return torch.load(path, map_location="cpu", weights_only=not allow_code_execution)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on pickles of another protocol, and TorchScript
+            with torch.serialization.safe_globals([Namespace]):  # a training's arguments: plain values
+                return torch.load(path, map_location="cpu", weights_only=not allow_code_execution)
     except Exception as error:  # a damaged file makes the unpickler raise anything
         found = _code_in(path, str(error))
         if found and not allow_code_execution:
-            refused = code_refused(path.name, f"more than tensors, {found}")
+            refused = code_refused(path.name, found)
             raise ModelError(f"{refused} Safer: the network's state_dict() saved with safetensors.") from error
         raise ModelError(
             f"{path.name} cannot be read as tensors: it is damaged, or no file of torch.save's. "
@@ -98,11 +104,36 @@ def unpickled(path: Path, allow_code_execution: bool) -> Any:
         ) from error
 
 
+def is_script(path: Path) -> bool:
+    """Whether a file is a TorchScript program: torch.save's have no table of constants. Raises ModelError."""
+    return zipfile.is_zipfile(path) and _member(path, "constants.pkl") is not None
+
+
+def _member(path: Path, name: str) -> str | None:
+    """The member of that name in the archive's folder; None where there is none. Raises ModelError."""
+    return next((one.filename for one in checked_zip(path) if PurePosixPath(one.filename).name == name), None)
+
+
 def _code_in(path: Path, said: str) -> str | None:
     """What a file holds that torch refused to unpickle; None for a file that is no pickle."""
+    if is_script(path):
+        return "a TorchScript program"
     named = re.search(r"GLOBAL ([\w.]+)", said)
     if named:
-        return f"{named[1]} of a pickle"
-    with path.open("rb") as file:
-        pickled = file.read(1) == b"\x80"
-    return "a pickle of another kind than torch's" if pickled else None
+        return f"more than tensors, {named[1]} of a pickle"
+    if tarfile.is_tarfile(path):
+        return "pickles in a tar archive"
+    return "a pickle that torch's restricted unpickler does not read" if _is_pickled(path) else None
+
+
+def _is_pickled(path: Path) -> bool:
+    """Whether a file, or the data of torch's archive, is a pickle to its end; nothing of it is run."""
+    member = _member(path, "data.pkl") if zipfile.is_zipfile(path) else None
+    try:
+        with ExitStack() as opened:
+            file: Any = opened.enter_context(path.open("rb"))
+            if member is not None:
+                file = opened.enter_context(opened.enter_context(zipfile.ZipFile(file)).open(member))
+            return sum(1 for _ in pickletools.genops(file)) > 1
+    except Exception:  # what is no pickle makes the reader of its steps raise anything
+        return False

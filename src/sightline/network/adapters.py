@@ -224,12 +224,14 @@ def _repeated(value: Any, images: Tensor) -> Any:
 
 def _part(output: Any, answer: str | int) -> Any:
     """One of several outputs. Raises NetworkError that lists them."""
-    if isinstance(answer, int) and isinstance(output, tuple | list) and answer < len(output):
+    listed = isinstance(output, tuple | list)
+    if isinstance(answer, int) and listed and -len(output) <= answer < len(output):
         return output[answer]
     if isinstance(output, Mapping) and answer in output:
         return output[answer]
     if isinstance(answer, str) and isinstance(getattr(output, answer, None), Tensor | tuple | list | Mapping):
         return getattr(output, answer)
     names = [str(key) for key in (output if isinstance(output, Mapping) else getattr(output, "_fields", ()))]
-    count = f"{len(output)} outputs" if isinstance(output, tuple | list) else f"a {type(output).__name__}"
+    names = names or [str(index) for index in range(len(output))] if listed else names
+    count = f"{len(output)} outputs" if listed else f"a {type(output).__name__}"
     raise NetworkError(f"the network has no output {answer!r}; it gives {count}; {near(str(answer), names)}")

@@ -316,8 +316,8 @@ def _clear(seen: Mapping[str, list[Tensor]] | None) -> None:
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    words = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(w in str(error) for w in words)
+    words, said = ("out of memory", "not enough memory", "can't allocate memory"), str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(w in said for w in words)
 
 
 def passes(forward: int, backward: int, count: int) -> tuple[Passes, ...]:

@@ -104,6 +104,8 @@ def open_volume(
     unpacked beyond what its header may say, and no pickle is read. Raises PhotoError.
     """
     limit = pixel_limit(max_pixels)
+    if frames is not None and (not isinstance(frames, int) or frames < 1):
+        raise PhotoError(f"frames={frames!r}; give how many, at least 1, or None for all.")
     found = _opened(source, _Ask(_checked(window), axes, frames, channels, limit))
     return found if channels is None else replace(found, pixels=_fitted(found, channels))
 
@@ -187,6 +189,8 @@ def _voxels(array: NDArray[Any], ask: _Ask, hint: str) -> NDArray[Any]:
     """An array (d, h, w[, C]) as (d, h, w, C), uint8 or float32 in [0, 1]: slice by slice as photos are."""
     if array.ndim not in (3, 4) or not array.size:
         raise PhotoError(f"a volume is {KINDS}; got shape {array.shape}.")
+    if array.ndim == 3 and array.shape[2] == ask.channels == 3:
+        raise PhotoError(f"shape {array.shape} is one picture's; a clip has many, (t, h, w, 3).")
     if ask.window is not None:
         array = _shares(array.astype(np.float32), ask.window)
     elif array.dtype.kind in "iu" and array.dtype != np.uint8:
