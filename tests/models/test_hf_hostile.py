@@ -138,6 +138,7 @@ def test_weights_outside_of_the_folder_are_refused(vit, shard, kind):
         ("config.json", "[1, 2]", "is no configuration: it holds a list"),
         ("config.json", "[" * 100_000, "cannot be read as JSON"),
         ("config.json", "{}", "the configuration of .* cannot be read"),
+        ("config.json", '{"a":' * 960 + "1" + "}" * 960, "cannot be read"),
         ("config.json", '{"model_type": "no_such_family"}', "the configuration of .* cannot be read"),
         ("preprocessor_config.json", "{", "cannot be read as JSON"),
         (
