@@ -28,7 +28,7 @@ def kind_of(transformers: Any, config: Any) -> str:
     """The name of a configuration's class: the one that wrote it, or the first that can be made of it."""
     wrote = getattr(config, "architectures", None)
     wrote = [name for name in wrote if isinstance(name, str)] if isinstance(wrote, list) else []
-    named = [name for name in wrote if _is_network(transformers, name)]
+    named: list[str] = [name for name in wrote if _is_network(transformers, name)]
     if named:
         return named[0]
     for task in TASKS:
