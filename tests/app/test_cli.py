@@ -72,7 +72,7 @@ def test_a_broken_photo_is_named_and_the_rest_is_done(photos, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--model", "dmeo"], "no model 'dmeo'; possible: demo"),
+        (["--model", "dmeo"], "no model 'dmeo'; did you mean 'demo'"),
         (["--model", "torchvision/resnet5", "--model-option", "weights=none"], "did you mean"),
         (["--model", "demo", "--method", "gradcam"], "did you mean 'grad-cam'"),
         (["--model", "demo", "--target", "bal"], "did you mean 'ball'"),

@@ -111,6 +111,21 @@ def test_a_processor_that_makes_no_picture_is_refused(kind):
         measured(getattr(hf, kind)(), None)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"size": {"height": 30_000, "width": 30_000}}, "has height 30000; 10000 is the most"),
+        ({"size": {"shortest_edge": 10**9}}, "has shortest_edge 1000000000"),
+        ({"size": {"height": -4, "width": 4}}, "cannot prepare a photo alone"),
+        ({"size": {"height": "x", "width": 4}}, "cannot prepare a photo alone"),
+        ({"size": hf_folders.SQUARE, "image_mean": [9, 9, 9]}, r"has mean \(9.0, 9.0, 9.0\); it is of pixels"),
+    ],
+)
+def test_what_no_photo_can_become_is_refused(options, said):
+    with pytest.raises(sl.ModelError, match=said):
+        measured(hf.ViTImageProcessor(**options), None)
+
+
 def test_options_override_the_processor(tmp_path):
     folder = hf_folders.saved("vit", tmp_path)
     model = sl.load(f"hf/{folder}", input_size=(48, 64), mean=0.25, std=0.5, resize="pad")

@@ -110,7 +110,9 @@ def test_weights_come_from_a_file(tmp_path, ending):
     model = sl.load(f"keras/{SMALL}", weights=path)
     for one, other in zip(model.network.inner.weights, keras.weights, strict=True):
         assert torch.equal(one.value, other.value)
-    with pytest.raises(sl.ModelError, match=f"mine{ending} does not fit keras/MobileNetV2: .* sl.load"):
+    with pytest.raises(
+        sl.ModelError, match=f"mine{ending} does not fit keras/MobileNetV2: .*(shape|Layer count).* sl.load"
+    ):
         sl.load("keras/MobileNetV2", weights=path)
 
 

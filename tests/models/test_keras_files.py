@@ -345,7 +345,7 @@ def test_an_archive_that_reaches_outside_its_folder_or_expands_is_not_opened(tmp
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path):
-    with pytest.raises(sl.ModelError, match="no file"):
+    with pytest.raises(sl.ModelError, match="no model file"):
         sl.load(tmp_path / "none.keras")
 
 

@@ -100,16 +100,47 @@ def test_a_model_tells_what_it_is():
     [
         ("torchvision/resnet51", r"no model 'resnet51'.*; did you mean 'resnet\d+'"),
         ("torchvision/ResNet18", "did you mean 'resnet18'"),
-        ("resnet50", r"no model 'resnet50'; possible: demo, .*torchvision/NAME, .*package\.module:factory"),
-        ("torchvision/", "no model 'torchvision/'; possible"),
+        ("resnet50", "no model 'resnet50'; did you mean 'torchvision/resnet50'"),
+        ("rsnt", r"no model 'rsnt'; possible: demo, .*torchvision/NAME, .*package\.module:factory"),
+        ("torchvision/", "no model 'torchvision/'; did you mean 'torchvision/NAME'"),
+        ("timm", "no model 'timm'; did you mean 'timm/NAME'"),
         ("", "no model ''; possible"),
-        ("torchvison/resnet50", "no model 'torchvison/resnet50'"),
+        (" Demo", "no model ' Demo'; did you mean 'demo'"),
+        ("demo/ball", "no model 'demo/ball'; did you mean 'demo'"),
+        ("torchvison/resnet50", "no model 'torchvison/resnet50'; did you mean 'torchvision/resnet50'"),
+        ("TorchVision/resnet50", "did you mean 'torchvision/resnet50'"),
+        ("some/model.onx", "no model 'some/model.onx'; did you mean 'some/model.onnx'"),
+        ("https://example.org/model.onnx", "is an address, from which nothing is fetched; download it"),
         ("torchvision/raft_small", "no model .* that classifies, segments or detects"),
     ],
 )
 def test_a_name_that_means_nothing_is_refused_with_what_is_possible(source, said):
     with pytest.raises(sl.ModelError, match=said):
         sl.load(source, weights=None)
+
+
+@pytest.mark.parametrize("ending", [".onnx", ".pt2", ".pt", ".ts", ".h5", ".keras"])
+def test_a_file_that_is_not_there_is_refused_with_near_misses(tmp_path, ending):
+    (tmp_path / f"balls{ending}").touch()
+    with pytest.raises(sl.ModelError, match=rf"no model file .*bals{ending}'; did you mean 'balls{ending}'"):
+        sl.load(tmp_path / f"bals{ending}")
+    with pytest.raises(sl.ModelError, match=r"there is no folder .*elsewhere"):
+        sl.load(tmp_path / "elsewhere" / f"balls{ending}")
+
+
+def test_a_folder_is_told_from_a_file(tmp_path):
+    (tmp_path / "saved.onnx").mkdir()
+    with pytest.raises(sl.ModelError, match="is a folder, and no model file"):
+        sl.load(tmp_path / "saved.onnx")
+    with pytest.raises(sl.ModelError, match=f"it is a folder: 'hf/{tmp_path}'"):
+        sl.load(tmp_path)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "", 2.5])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(device, monkeypatch):
+    monkeypatch.setattr("sightline.models.sources.part_of", lambda where: pytest.fail("it was loaded"))
+    with pytest.raises(sl.ModelError, match=f"device='{device}'"):
+        sl.load(SMALL, device=device)
 
 
 @pytest.mark.parametrize("source", [5, None, models.resnet18])

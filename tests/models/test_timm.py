@@ -168,6 +168,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
+        ("ResNet50", {}, "timm has no architecture 'ResNet50'; did you mean 'resnet50'"),
         ("resnet500", {}, "timm has no architecture 'resnet500'; did you mean 'resnet50'"),
         ("resnet50.a9_in1k", {}, "timm/resnet50 has no weights 'a9_in1k'; did you mean"),
         ("resnet50", {"weights": "a9_in1k"}, "timm/resnet50 has no weights 'a9_in1k'"),

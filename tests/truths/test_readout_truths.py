@@ -216,3 +216,15 @@ def test_a_head_that_starts_at_zero_and_is_trained_gets_its_map():
         network[6].weight.copy_(trained)
     expected = quietly(conv_net(), images, 1, method="grad-cam")
     assert close(quietly(network, images, 1, method="grad-cam").values, expected.values)
+
+
+def test_a_logit_between_0_and_1_by_accident_is_no_probability():
+    """A network told to be multilabel, whose last step is no sigmoid: one photo's logit of 0.3 is 57 %, not 30 %."""
+    network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 1))
+    with torch.no_grad():
+        network[2].weight.copy_(torch.tensor([[2.0, -1.5, -3.0]]))
+        network[2].bias.fill_(0.3 + 1.25)
+    model = sl.wrap(network, input_size=8, mean=0.0, std=1.0, resize="squash", output="multilabel")
+    (one,) = sl.predict(model, torch.full((3, 8, 8), 0.5))
+    assert one.score == pytest.approx(0.3, abs=1e-5)
+    assert one.probability == pytest.approx(0.5744, abs=1e-3)

@@ -69,7 +69,8 @@ def tell(path: str, results: Sequence[Any], files: Sequence[Path]) -> None:
     """What was explained in a photo, for a person."""
     found = each(results)
     print(bold(path))
-    print("\n".join(answers(found[0].predictions, {getattr(one.target, "index", None) for one in found})))
+    for line in answers(found[0].predictions, {getattr(one.target, "index", None) for one in found}):
+        print(line)
     labels, names = (dict.fromkeys(texts) for texts in ([one.label for one in found], [one.method for one in found]))
     print(f"  explained: {', '.join(labels)}, by {', '.join(names)}")
     for warning in dict.fromkeys(warning for one in found for warning in one.warnings):

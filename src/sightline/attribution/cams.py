@@ -236,7 +236,8 @@ def _set_apart(net: Net, images: Tensor, target: Target, gamma: float, reference
     whole("references", references, 1)
     scores = net.scores(images)
     if not target.layers:
-        target.read(Seen(scores, {}, torch.arange(len(images)), images, net.readout.output))  # refuses what does not exist
+        seen = Seen(scores, {}, torch.arange(len(images)), images, net.readout.output)
+        target.read(seen)  # refuses what does not exist
     if isinstance(target, Class):
         target = Classes((target.index,) * len(images))
     if not isinstance(target, Classes) or scores.ndim != 2 or scores.shape[1] < 2:

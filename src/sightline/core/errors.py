@@ -53,7 +53,7 @@ class SightlineWarning(UserWarning):
 def near(name: str, possible: Iterable[str], shown: int = 8) -> str:
     """The end of an error's sentence: near misses of `name`, or what is possible."""
     names = sorted(set(possible))
-    within = [one for one in names if name and name.casefold() in one.casefold()]
+    within = sorted((one for one in names if name and name.casefold() in one.casefold()), key=len)  # closest first
     close = within[:3] or get_close_matches(name, names, n=3, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(map(repr, close)) + "?"

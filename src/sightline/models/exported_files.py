@@ -60,8 +60,6 @@ def load_exported(request: Request) -> Model:
     path = Path(request.name)
     if request.weights != "default":
         raise ModelError(f"{path.name} brings its own weights; weights={request.weights!r} does not apply.")
-    if not path.is_file():
-        raise ModelError(f"no model file {str(path)!r}.")
     members = checked_zip(path)
     compiled = [one.filename for one in members if _is_compiled(one.filename)]
     if not request.allow_code_execution:

@@ -132,13 +132,14 @@ def shards_of(folder: Path) -> list[Path]:
 
 def _entries(described: Any) -> Iterator[tuple[str, Any]]:
     """All names and values of a configuration, at any depth."""
-    if isinstance(described, list):
-        for part in described:
-            yield from _entries(part)
-    elif isinstance(described, dict):
-        for key, value in described.items():
-            yield key, value
-            yield from _entries(value)
+    waiting = [described]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield from part.items()
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
 
 
 def _first(value: Any) -> Any:

@@ -23,6 +23,7 @@ from sightline.photos.decode import Photo
 from sightline.photos.geometry import Geometry
 
 _TOLERATED = 3 / 255  # of an 8-bit resize on another backend, the largest difference seen was 2 grey levels
+_LONGEST = 10_000  # pixels of an input's side
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def measured(processor: Any, side: int | None) -> Preprocessing:
     A processor that makes inputs of many shapes gets one of a fixed, square size: the whole photo is fitted in, and
     around it is what is zero to the network.
     """
+    _check_sides(processor)
     wide, tall = _photo(97, 151), _photo(151, 97)
     shown = [_asked(processor, photo) for photo in (wide, tall)]
     mean, std, flipped = _colours(processor)
@@ -110,6 +112,16 @@ def measured(processor: Any, side: int | None) -> Preprocessing:
     ways = {away(way): way for way in reversed(list(_ways(processor, size, mean)))}
     off = min(ways)
     return Preprocessing(ways[off], mean, std, flipped, _approximate(processor, ways[off], off))
+
+
+def _check_sides(processor: Any) -> None:
+    """Refuse sizes that no memory would hold: a photo is to be shown. Raises ModelError."""
+    for size in (getattr(processor, name, None) for name in ("size", "crop_size")):
+        for name in ("height", "width", "shortest_edge"):
+            if (_side(size, name) or 0) > _LONGEST:
+                raise ModelError(
+                    f"{type(processor).__name__} has {name} {_side(size, name)}; {_LONGEST} is the most."
+                )
 
 
 def _approximate(processor: Any, geometry: Geometry, off: float) -> tuple[Warning, ...]:
@@ -158,7 +170,10 @@ def _colours(processor: Any) -> tuple[tuple[float, ...], tuple[float, ...], bool
     mean = -black * std
     if flipped:
         mean, std = mean.flip(0), std.flip(0)
-    return tuple(max(0.0, value) for value in _rounded(mean)), _rounded(std), flipped
+    mean = mean.clamp_min(0)
+    if mean.max() > 1:
+        raise ModelError(f"{type(processor).__name__} has mean {_rounded(mean)}; it is of pixels in [0, 1].")
+    return _rounded(mean), _rounded(std), flipped
 
 
 def _middle(pixels: Tensor) -> Tensor:
@@ -189,7 +204,7 @@ def _ways(processor: Any, size: tuple[int, int], mean: tuple[float, ...]) -> Ite
 
 def _side(size: Any, name: str) -> int | None:
     found = size.get(name) if isinstance(size, dict) else getattr(size, name, None)
-    return int(found) if found else None
+    return int(found) if isinstance(found, int | float) and found else None
 
 
 def _shortest(processor: Any) -> int | None:

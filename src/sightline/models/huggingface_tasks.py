@@ -28,7 +28,7 @@ def kind_of(transformers: Any, config: Any) -> str:
     """The name of a configuration's class: the one that wrote it, or the first that can be made of it."""
     wrote = getattr(config, "architectures", None)
     wrote = [name for name in wrote if isinstance(name, str)] if isinstance(wrote, list) else []
-    named = [name for name in wrote if _is_network(transformers, name)]
+    named: list[str] = [name for name in wrote if _is_network(transformers, name)]
     if named:
         return named[0]
     for task in TASKS:
@@ -49,12 +49,16 @@ def _is_network(transformers: Any, name: str) -> bool:
 
 
 def task_of(transformers: Any, kind: Any) -> str:
-    """What a class does, or one that it is derived from: a key of the tasks, "embedding", or "" for anything else."""
+    """What a class does, or one that it is derived from: a key of the tasks, "embedding", or "" for anything else.
+
+    One that has to be told more than an image, as OneFormer its task, is anything else.
+    """
     names = {one.__name__ for one in kind.__mro__}
+    asked = inspect.signature(kind.forward).parameters
+    told = [name for name, one in asked.items() if one.kind is one.POSITIONAL_OR_KEYWORD and one.default is one.empty]
     for task in TASKS:
         if any(names & set(classes) for _, classes in _classes(transformers, task)):
-            return task
-    asked = inspect.signature(kind.forward).parameters
+            return "" if task in ASKED and set(told) - {"self", "pixel_values"} else task
     base = kind.__name__.endswith(("Model", "ModelWithProjection"))
     return "embedding" if base and "pixel_values" in asked and "input_ids" not in asked else ""
 

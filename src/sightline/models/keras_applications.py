@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import random
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -100,7 +101,9 @@ def _made(build: Callable[..., Any], weights: str | None, name: str) -> Any:
 
 def _filled(model: Any, path: Path, name: str) -> None:
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on each container that does not fit: the error says it once
+            model.load_weights(path)
     except Exception as error:  # Keras raises anything for what does not fit
         raise ModelError(
             f"{path.name} does not fit keras/{name}: {gist(error)}. A network with a head of its own is loaded from "

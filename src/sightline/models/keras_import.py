@@ -58,8 +58,10 @@ def gist(error: BaseException) -> str:
     said = str(error).strip().rpartition("Exception encountered: ")[2]
     unknown = UNKNOWN.search(said)
     bold = re.search("\x1b\\[1m(.*?)\x1b\\[0m", said, re.DOTALL)  # inside an account of the layer's arguments
-    lines = [unknown[0]] if unknown else (bold[1] if bold else said).strip().splitlines() or [type(error).__name__]
-    return lines[0].strip().removesuffix(".")[:300]
+    told = [unknown[0]] if unknown else (bold[1] if bold else said).split("\n")
+    lines = [line.strip() for line in told if line.strip()] or [type(error).__name__]
+    first = " ".join(lines[: 2 if lines[0].endswith(":") else 1])
+    return first.removesuffix(".")[:300]
 
 
 def _beside() -> Any:

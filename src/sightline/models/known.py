@@ -47,8 +47,8 @@ class Known:
     `input_size` is (h, w); `mean` and `std` are of pixels in [0, 1], one for each channel. `geometry`: its own way to
     bring a photo to an input of a size; `layer`: what layer methods read; `output`: what its answers are; `warnings`:
     what a reader has to know of how photos become its input, where nobody says otherwise; `remarks`: of the network,
-    always; `bare`: the network itself, for who asks it by the names of its inputs; `layout`: what it takes images for; `batch_size`: how
-    many it takes at once, where it takes no other number.
+    always; `bare`: the network itself, for who asks it by the names of its inputs; `layout`: what it takes images
+    for; `batch_size`: how many it takes at once, where it takes no other number.
     """
 
     network: nn.Module

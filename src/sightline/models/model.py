@@ -169,8 +169,20 @@ class Model:
 
 
 def move(network: nn.Module, device: str | torch.device) -> None:
-    """`network` to a device. Raises ModelError where there is no such device."""
-    try:
+    """`network` to a device. Raises ModelError where there is no such device, or no room on it."""
+    with _on(device):
         network.to(device)
-    except (RuntimeError, AssertionError) as error:
+
+
+def check_device(device: str | torch.device) -> None:
+    """Refuse a device that there is not. Raises ModelError."""
+    with _on(device):
+        torch.empty(0, device=device)
+
+
+@contextmanager
+def _on(device: str | torch.device) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise ModelError(f"device={str(device)!r}: {str(error).splitlines()[0]}") from error

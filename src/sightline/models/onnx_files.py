@@ -32,8 +32,6 @@ def load_onnx(request: Request) -> Model:
 def read_onnx(path: Path) -> Any:
     """The ModelProto of a file, with what it keeps beside itself in its own folder. Raises ModelError."""
     onnx = needed("onnx", "onnx")
-    if not path.is_file():
-        raise ModelError(f"no model file {str(path)!r}.")
     check_size(path, path.stat().st_size)
     try:
         proto = onnx.load_model(path, load_external_data=False)

@@ -24,8 +24,6 @@ def load_torch_file(request: Request) -> Model:
     path = Path(request.name)
     if request.weights != "default":
         raise ModelError(f"{path.name} is a file of its own; for weights name their network first, {_how(path)}.")
-    if not path.is_file():
-        raise ModelError(f"no model file {str(path)!r}.")
     if is_script(path):
         if not request.allow_code_execution:
             raise code_refused(path.name, "a TorchScript program")

@@ -7,6 +7,7 @@ import inspect
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import nn
 
 from sightline.core.errors import ModelError, near
 from sightline.models.known import part_of
-from sightline.models.model import Model
+from sightline.models.model import Model, check_device
 from sightline.models.request import Request
 from sightline.models.weights import load_weights
 from sightline.models.wrapping import wrap
@@ -62,12 +63,17 @@ def load(
     if not isinstance(source, str | os.PathLike):
         raise ModelError(f"{source!r} is not a name; for a live network use sl.wrap(network, input_size=...).")
     source = os.fspath(source)
+    if device is not None:
+        check_device(device)
     kind, _, name = source.partition("/")
     ending = Path(source).suffix.lower()
     request = Request(name, weights, options, allow_code_execution)
-    if kind in NAMED and (name or "/" not in NAMED[kind][0]):
+    if kind in NAMED and bool(name) == ("/" in NAMED[kind][0]):
         model: Model = part_of(NAMED[kind][1])(request)
+    elif "://" in source:
+        raise ModelError(f"{source} is an address, from which nothing is fetched; download it, and give the file.")
     elif ending in FILES:
+        _check_file(Path(source))
         model = part_of(FILES[ending])(replace(request, name=source))
     elif ":" in source and "/" not in source:
         model = _from_factory(replace(request, name=source))
@@ -76,7 +82,7 @@ def load(
             f"{source} holds weights without a network: sl.load('torchvision/NAME', weights={source!r})."
         )
     else:
-        raise ModelError(f"no model {source!r}; possible: {', '.join(possible())}.")
+        raise ModelError(f"no model {source!r}; {_meant(source)}")
     model.source = source
     model.weights = "random" if weights is None else str(weights)
     return model.to(device) if device is not None else model
@@ -85,6 +91,34 @@ def load(
 def possible() -> list[str]:
     """How names of models read, source by source."""
     return [*(reads for reads, _ in NAMED.values()), *(f"FILE{ending}" for ending in FILES), FACTORY]
+
+
+def _check_file(path: Path) -> None:
+    """Refuse a model's file that is not there, with near misses. Raises ModelError."""
+    if path.is_file():
+        return
+    if path.is_dir():
+        raise ModelError(f"{str(path)!r} is a folder, and no model file.")
+    if not path.parent.is_dir():
+        raise ModelError(f"no model file {str(path)!r}; there is no folder {str(path.parent)!r}.")
+    beside = [one.name for one in path.parent.iterdir() if one.suffix.lower() in FILES]
+    raise ModelError(f"no model file {str(path)!r}; {near(path.name, beside)}")
+
+
+def _meant(source: str) -> str:
+    """The end of an error's sentence: what a name that is no model's may have meant, or what is possible."""
+    if os.path.isdir(source):
+        return f"it is a folder: 'hf/{source}' where Hugging Face's save_pretrained wrote it, else the file in it."
+    kind, _, name = source.strip().partition("/")
+    stem, ending = os.path.splitext(source.strip())
+    meant = [f"{one}/{name}" if name and "/" in NAMED[one][0] else NAMED[one][0] for one in _close(kind, NAMED)]
+    meant += [f"{stem}{one}" for one in _close(ending, FILES)]
+    meant += [f"torchvision/{source}"] if source in part_of("vision:names")() else []
+    return f"did you mean {' or '.join(map(repr, meant))}?" if meant else f"possible: {', '.join(possible())}."
+
+
+def _close(word: str, names: Sequence[str] | dict[str, Any]) -> list[str]:
+    return get_close_matches(word.casefold(), names, n=1, cutoff=0.7)
 
 
 def _from_factory(request: Request) -> Model:

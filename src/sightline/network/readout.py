@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -98,7 +98,8 @@ def answer_of(output: Any, count: int) -> Tensor:
     """
     answer = _pick(output)
     if answer is None:
-        raise NetworkError(f"the network returned {_described(output)}; no scores (N, K, ...) are in it.")
+        several = " Say which are the scores: output_name=." if isinstance(output, Mapping | tuple | list) else ""
+        raise NetworkError(f"the network returned {_described(output)}; no scores (N, K, ...) are in it.{several}")
     if answer.ndim == 0 and count == 1:
         answer = answer[None]
     if answer.ndim == 1 and len(answer) == count:
@@ -176,19 +177,29 @@ def read_off(network: nn.Module, images: Tensor, output: str = "auto") -> Readou
     auto = output == "auto"
     kind = _kind(answer, last) if auto else output
     if auto and kind == "probabilities" and last is None:  # a photo's logits may sum to 1 by accident
-        noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0), device="cpu").to(images)
-        kind = _kind(answer_of(network(noise), len(noise)), None)
+        kind = _kind(next(_others(network, images)), None)
     dense = answer.ndim > 2
     if kind in ("detections", "embedding"):
         return Readout("detections" if kind == "detections" else "embedding", dense=dense)
     if kind == "probabilities":
         return Readout("probabilities", last if last in ("softmax", "log_softmax") else "unknown", auto, dense)
     if kind == "multilabel":
-        within = bool(((answer >= 0) & (answer <= 1)).all())
-        return Readout("multilabel", "sigmoid" if last == "sigmoid" else "unknown" if within else None, dense=dense)
+        final: Final | Literal["unknown"] | None = "sigmoid" if last == "sigmoid" else None
+        if final is None and all(
+            bool(((one >= 0) & (one <= 1)).all()) for one in (answer, *_others(network, images))
+        ):
+            final = "unknown"
+        return Readout("multilabel", final, dense=dense)
     if auto and last == "log_softmax":
         return Readout("logits", "log_softmax", dense=dense)
     return Readout("regression" if kind == "regression" else "logits", None, auto, dense)
+
+
+def _others(network: nn.Module, images: Tensor) -> Iterator[Tensor]:
+    """What the network answers to noise, to zeros and to ones; a few logits look like anything."""
+    noise = torch.rand(images.shape, generator=torch.Generator().manual_seed(0), device="cpu").to(images)
+    for other in (noise, torch.zeros_like(images), torch.ones_like(images)):
+        yield answer_of(network(other), len(other))
 
 
 def finite(tensor: Tensor, what: str, module: nn.Module) -> Tensor:

@@ -25,6 +25,8 @@ def draw_answers(axis: Any, panel: Panel, wide: float, high: float) -> None:
     lines = [answer(one, one.index in panel.marked) for one in panel.predictions]
     if panel.marked and not any(one.index in panel.marked for one in panel.predictions):
         lines.append(f"▸ not among them: {cut(panel.label, 20)}")
+    if panel.predictions[0].share is not None:
+        lines.insert(0, "share of the photo:")
     lines = lines[: max(1, int(high / _LINE) - 1)]
     letters = max(map(len, lines))
     style: dict[str, Any] = {"fontsize": 7, "family": fonts("DejaVu Sans Mono"), "color": "#1f2937"}
