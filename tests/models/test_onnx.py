@@ -167,6 +167,15 @@ def test_the_default_layer_is_no_map_of_attention(tmp_path, dynamo):
     assert (ours - expected).abs().max() <= 1e-4 * expected.abs().max()
 
 
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_nobodys_random_numbers_and_warnings_change_while_a_graph_is_converted(tmp_path, dynamo):
+    file = saved(tmp_path / "small.onnx", dynamo=dynamo)
+    before = torch.get_rng_state(), list(warnings.filters)
+    assert "/act/Relu" in sl.load(file, **READY).layers() or dynamo
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert warnings.filters == before[1]
+
+
 def test_live_graphs_and_sessions(path):
     proto, session = onnx.load(path), onnxruntime.InferenceSession(str(path))
     before = proto.SerializeToString()
@@ -362,3 +371,17 @@ def test_without_the_libraries_the_extra_is_named(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(sl.ModelError, match=r'pip install "sightline\[onnx\]"'):
         sl.load(path, **READY)
+
+
+def test_a_graph_of_no_fixed_sizes_takes_channels_last_where_that_is_said(tmp_path):
+    free = [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", "h", "w", "c"])]
+    scores = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", "c"])]
+    node = helper.make_node("ReduceMean", ["images"], ["scores"], axes=[1, 2], keepdims=0)
+    graph = helper.make_model(
+        helper.make_graph([node], "means", free, scores), opset_imports=[helper.make_opsetid("", 13)], ir_version=8
+    )
+    onnx.save(graph, tmp_path / "last.onnx")
+    model = sl.load(tmp_path / "last.onnx", input_size=16, layout="NHWC", **READY)
+    photo = torch.zeros(3, 16, 16)
+    photo[1] = 1
+    assert sl.predict(model, photo, top=1)[0].index == 1

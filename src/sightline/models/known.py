@@ -70,11 +70,13 @@ class Known:
 
 def known(network: Any, backend: str = "auto", layout: str | None = None) -> Known:
     """A live network or function as a torch network, with what it says of itself. Raises ModelError, NetworkError."""
-    if isinstance(network, Known):
-        return network
     if layout not in (None, *LAYOUTS):
         raise ModelError(f"layout={layout!r}; possible: {', '.join(LAYOUTS)}.")
+    if isinstance(network, Known):
+        return _laid_out(network, layout)
     if backend in _BACKENDS:
+        if not callable(network):
+            raise ModelError(f"a {type(network).__name__} is no function, which backend={backend!r} is for.")
         return Known(part_of(_BACKENDS[backend])(network, layout))
     if backend not in ("auto", "torch"):
         raise ModelError(f"backend={backend!r}; possible: {', '.join(('auto', 'torch', *_BACKENDS))}.")

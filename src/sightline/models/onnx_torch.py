@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import nn
 
 from sightline.core.errors import ModelError
@@ -26,12 +27,14 @@ def converted(proto: Any, onnx: Any) -> Iterator[nn.Module | str]:
         return
     for prepare in (_plainly_named, _in_older_operators):
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # its layers begin as random ones
                 warnings.simplefilter("ignore")  # on torch's own ways
                 ready = prepare(proto, onnx)
-                yield _named(onnx2torch.convert(ready), ready, _in_attention(proto))
+                made = _named(onnx2torch.convert(ready), ready, _in_attention(proto))
         except Exception as error:  # it raises anything for what it does not know
             yield _why(error)
+        else:
+            yield made
 
 
 def _in_attention(proto: Any) -> set[str]:
