@@ -214,3 +214,20 @@ def test_an_estimator_without_scores_and_one_that_is_not_fitted():
     model = sl.wrap(SVC(), input_size=8, channels=1)
     with pytest.raises(Exception, match="not fitted yet"):
         sl.predict(model, PHOTO[:1])
+
+
+def test_both_of_two_classes_have_a_score_that_moves(digits):
+    pixels, classes = digits
+    two = classes < 2
+    model = sl.wrap(RidgeClassifier().fit(pixels[two], classes[two]), std=1 / 16, mean=0.0, resize="squash")
+    photo = torch.tensor(pixels[two][1] / 16, dtype=torch.float32).view(1, 8, 8)
+    zero, one = (sl.explain(model, photo, "occlusion", target=which).map for which in (0, 1))
+    assert np.abs(zero).max() > 0
+    assert np.allclose(zero, -one)
+
+
+def test_clusters_are_no_scores(digits):
+    from sklearn.cluster import KMeans
+
+    with pytest.raises(sl.ModelError, match="KMeans has neither predict_proba nor decision_function"):
+        sl.wrap(KMeans(2, n_init=1).fit(digits[0][:20]))

@@ -257,3 +257,21 @@ def test_a_slice_that_begins_anywhere_in_memory_crosses_over(tf):
     images = torch.rand(5, 3, 5, 5)
     for start in range(4):
         assert torch.allclose(model.network(images[start:]), images[start:].mean((2, 3)), atol=1e-6)
+
+
+def test_why_a_function_has_no_gradient_is_said():
+    def repeated(images):
+        return lax.while_loop(lambda step: step[0] < 2, lambda step: (step[0] + 1, step[1] * 2), (0, linear(images)))[
+            1
+        ]
+
+    model = sl.wrap(repeated, backend="jax", input_size=8, mean=0.5, std=0.5)
+    with pytest.raises(sl.MethodError, match=r"black box \(ValueError: Reverse-mode differentiation does not work"):
+        sl.explain(model, np.zeros((8, 8, 3), np.uint8), "saliency")
+    assert sl.explain(model, np.zeros((8, 8, 3), np.uint8), "occlusion").method == "occlusion"
+
+
+@pytest.mark.parametrize("backend", ["jax", "numpy"])
+def test_what_is_no_function_has_no_backend(backend):
+    with pytest.raises(sl.ModelError, match=f"a int is no function, which backend='{backend}' is for"):
+        sl.wrap(3, backend=backend, input_size=8)

@@ -70,6 +70,25 @@ def test_an_output_that_is_not_there_is_named_with_near_misses():
         sl.predict(listed, torch.rand(3, 8, 8))
 
 
+def test_arrays_are_given_beside_the_images_as_tensors_are():
+    two = model(inputs={"numbers": torch.tensor([[0.0, 5.0, 0.0]]).numpy()})
+    assert [one.index for one in sl.predict(two, torch.rand(3, 8, 8), top=1)] == [1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"input_name": "pictur"}, "takes nothing named 'pictur'; did you mean 'picture'"),
+        ({"inputs": {"number": torch.zeros(1, 3)}}, "takes nothing named 'number'; did you mean 'numbers'"),
+        ({"input_name": None}, "takes 'numbers' first; name the images' argument, input_name="),
+        ({"inputs": [torch.zeros(1, 3)]}, "give a dictionary, name -> tensor"),
+    ],
+)
+def test_inputs_that_a_network_does_not_take_are_named_with_near_misses(options, said):
+    with pytest.raises(sl.NetworkError, match=said):
+        model(**options)
+
+
 def test_a_network_that_does_not_say_its_input_size_needs_it():
     with pytest.raises(sl.ModelError, match="Two has an unknown input size; give input_size=224"):
         sl.wrap(Two())

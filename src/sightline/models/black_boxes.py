@@ -38,7 +38,7 @@ def known_estimator(network: Any) -> Known | None:
         return None
     ways = {"predict_proba": _probabilities, "decision_function": _decisions, "predict": _numbers}
     way = next((name for name in ways if hasattr(network, name)), None)
-    if way is None or (way == "predict" and hasattr(network, "classes_")):
+    if way is None or (way == "predict" and not needed("sklearn.base", "concepts").is_regressor(network)):
         raise ModelError(
             f"{type(network).__name__} has neither predict_proba nor decision_function, so there are no scores to "
             "explain; fit one that has, a CalibratedClassifierCV around it say."
@@ -65,9 +65,9 @@ def _probabilities(answer: Any) -> Tensor:
 
 
 def _decisions(answer: Any) -> Tensor:
-    """A score of each class; of two classes, where there is only one number, it is the second's."""
+    """A score of each class; of two classes, where there is only one number, it is how far the second is ahead."""
     scores = torch.as_tensor(np.asarray(answer, np.float32))
-    return torch.stack([torch.zeros_like(scores), scores], 1) if scores.ndim == 1 else scores
+    return torch.stack([-scores / 2, scores / 2], 1) if scores.ndim == 1 else scores
 
 
 def _numbers(answer: Any) -> Tensor:

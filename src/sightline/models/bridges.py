@@ -32,7 +32,7 @@ def jax_network(function: Function, layout: str | None = None) -> FunctionNetwor
     """
     jax = needed("jax", "jax")
     sides = [_Jax(jax, function, compiled) for compiled in (True, False)]
-    return FunctionNetwork(_laid_out([partial(_cross, side) for side in sides], layout))
+    return FunctionNetwork(_FirstThatRuns(sides, layout))
 
 
 def tensorflow_network(function: Function, layout: str | None = None) -> FunctionNetwork:
@@ -41,8 +41,7 @@ def tensorflow_network(function: Function, layout: str | None = None) -> Functio
     A `tf.function` is compiled, any other function runs as it is. Raises ModelError where TensorFlow cannot be
     imported.
     """
-    side = _TensorFlow(needed("tensorflow", "tensorflow"), function)
-    return FunctionNetwork(_laid_out([partial(_cross, side)], layout))
+    return FunctionNetwork(_FirstThatRuns([_TensorFlow(needed("tensorflow", "tensorflow"), function)], layout))
 
 
 def compiled_by_jax(network: Any) -> Known | None:
@@ -56,21 +55,26 @@ def compiled_by_tensorflow(network: Any) -> Known | None:
     return Known(tensorflow_network(network)) if isinstance(network, kind) else None
 
 
-def _laid_out(ways: Sequence[Function], layout: str | None) -> Function:
-    """A function of channels first; where nobody said how it takes them, the ways are tried in turn."""
-    last = [partial(_channels_last, way) for way in ways]
-    return _FirstThatRuns([*ways, *last] if layout is None else last if layout == "NHWC" else ways)
-
-
 def _channels_last(function: Function, images: Tensor) -> Any:
     return function(images.movedim(1, -1))
 
 
 class _FirstThatRuns:
-    """Of several ways to ask for the same the first that takes the first images; it stays."""
+    """Of several ways to ask for the same the first that takes the first images; it stays.
 
-    def __init__(self, ways: Sequence[Function]) -> None:
-        self._ways = ways
+    Images are given with channels first, last, or, where nobody said how, in both ways in turn.
+    """
+
+    def __init__(self, sides: Sequence[_Side], layout: str | None) -> None:
+        first = [partial(_cross, side) for side in sides]
+        last = [partial(_channels_last, way) for way in first]
+        self._sides = sides
+        self._ways: Sequence[Function] = [*first, *last] if layout is None else last if layout == "NHWC" else first
+
+    @property
+    def why(self) -> str:
+        """Why no gradient came back from an answer."""
+        return next((side.why for side in self._sides if side.why), "")
 
     def __call__(self, images: Tensor | None = None, **beside: Any) -> Any:
         if images is None or beside:
@@ -93,6 +97,9 @@ class _FirstThatRuns:
 class _Side(Protocol):
     """A function of another library's arrays, asked with torch tensors; its answer is a tree of such arrays."""
 
+    why: str
+    """Why no gradient came back from its last answer."""
+
     def ask(self, images: Tensor) -> Any:
         """The answer alone."""
 
@@ -105,12 +112,16 @@ class _Side(Protocol):
 
 def _cross(side: _Side, images: Tensor) -> Any:
     """The function's answer as torch tensors, with a gradient where the images ask for one and there is one."""
+    why = ""
     if images.requires_grad and torch.is_grad_enabled():
-        with suppress(TypeError, ValueError, NotImplementedError):  # it answers, but cannot be differentiated
+        try:
             joined: list[Any] = []
             leaves = _Followed.apply(images, side, joined)
             return joined[0](leaves)
+        except (TypeError, ValueError, NotImplementedError) as error:  # it may answer, and have no gradient
+            why = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
     leaves, join = side.flat(side.ask(images))
+    side.why = why or side.why
     return join([leaf.to(images.device) for leaf in leaves])
 
 
@@ -142,6 +153,7 @@ class _Jax:
         def forward(array: Any) -> Any:  # of its own, so that JAX remembers nothing of the user's function
             return function(array)
 
+        self.why = ""
         self._jax, self._compiled = jax, compiled
         self._forward = jax.jit(forward) if compiled else forward
         self._with_back = partial(jax.vjp, forward)
@@ -232,7 +244,7 @@ class _TensorFlow:
     """A function of a TensorFlow tensor."""
 
     def __init__(self, tf: Any, function: Function) -> None:
-        self._tf, self._function = tf, function
+        self._tf, self._function, self.why = tf, function, ""
 
     def ask(self, images: Tensor) -> Any:
         return self._function(self._tensor(images))

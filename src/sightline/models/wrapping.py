@@ -116,9 +116,8 @@ def _channels(given: int | None, own: int | None) -> int:
 
 def _size(given: Any, own: tuple[int, ...] | None, network: nn.Module) -> tuple[int, ...]:
     if given is None and own is None:
-        raise ModelError(
-            f"{type(owned(network)).__name__} has an unknown input size; give input_size=224 or (height, width)."
-        )
+        who = "a function" if isinstance(owned(network), FunctionNetwork) else type(owned(network)).__name__
+        raise ModelError(f"{who} has an unknown input size; give input_size=224 or (height, width).")
     given = own if given is None else given
     size = tuple(given) if isinstance(given, list | tuple) else (given, given)
     if len(size) == 1:

@@ -4,6 +4,7 @@ otherwise.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ class FunctionNetwork(nn.Module):
         super().__init__()
         self.function = function
         self.register_buffer("place", torch.empty(0, dtype=torch.uint8, device="cpu"), persistent=False)
+
+    @property
+    def why(self) -> str:
+        """Why no gradient comes back, as far as the function says so."""
+        return str(getattr(self.function, "why", ""))
 
     def forward(self, *given: Any, **beside: Any) -> Any:
         try:
@@ -161,17 +167,42 @@ def by_name(
 ) -> nn.Module:
     """A network that takes its images by the name `image` and `others` beside them, and whose `answer` is looked at.
 
-    Each of the `others` that is a tensor (1, ...) is repeated for every image. Without any of them: the network.
+    Each of the `others` that is a tensor or array (1, ...) is repeated for every image. Without any of them: the
+    network. Raises NetworkError for a name that it does not take.
     """
     if image is None and not others and answer is None:
         return network
+    if not isinstance(others, Mapping | None):
+        raise NetworkError(f"inputs={others!r}; give a dictionary, name -> tensor.")
+    given = {
+        name: torch.as_tensor(one) if isinstance(one, np.ndarray) else one for name, one in (others or {}).items()
+    }
+    _check_names(network, image, given)
 
     def ask(inner: nn.Module, images: Tensor) -> Any:
-        beside = {name: _repeated(value, images) for name, value in (others or {}).items()}
+        beside = {name: _repeated(value, images) for name, value in given.items()}
         output = inner(images, **beside) if image is None else inner(**{image: images}, **beside)
         return output if answer is None else _part(output, answer)
 
     return Adapter(network, ask)
+
+
+def _check_names(network: nn.Module, image: str | None, others: Mapping[str, Any]) -> None:
+    """Refuse names that the network does not take. Raises NetworkError with near misses."""
+    try:
+        takes = inspect.signature(
+            network.function if isinstance(network, FunctionNetwork) else network.forward
+        ).parameters
+    except (TypeError, ValueError):  # TorchScript's and others of no known signature
+        return
+    kinds = [one.kind for one in takes.values()]
+    if inspect.Parameter.VAR_KEYWORD in kinds:
+        return
+    for name in others if image is None else (image, *others):
+        if name not in takes:
+            raise NetworkError(f"the network takes nothing named {name!r}; {near(name, takes)}")
+    if image is None and next(iter(takes), None) in others:
+        raise NetworkError(f"the network takes {next(iter(takes))!r} first; name the images' argument, input_name=.")
 
 
 def by_input(
