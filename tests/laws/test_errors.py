@@ -81,6 +81,7 @@ TARGETS = {
     "a function with a class left": (lambda scores: scores[:, :1], "one score per image"),
     "a function of no tensor": (lambda scores: 3.0, "gave float"),
     "a region of classes": (targets.Region(torch.ones(8, 12), 0), "Use Class"),
+    "an embedding that is a path": (targets.Similar("photo.png"), r"Similar\(a str\); give numbers"),
     "an embedding of another length": (targets.Similar(torch.ones(3)), "3 numbers; this network gives 5"),
     "a dict": ({0: 1}, "is no target"),
 }  # fmt: skip

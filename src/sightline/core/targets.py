@@ -192,7 +192,12 @@ class Similar(Target):
 
     def read(self, seen: Seen) -> Tensor:
         answer = seen.scores.flatten(1)
-        wanted = torch.as_tensor(self.embedding).to(answer).flatten()
+        try:
+            wanted = torch.as_tensor(self.embedding).to(answer).flatten()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TargetError(
+                f"Similar(a {type(self.embedding).__name__}); give numbers (D,), such as the network's own answer."
+            ) from error
         if len(wanted) != answer.shape[1]:
             raise TargetError(f"an embedding of {len(wanted)} numbers; this network gives {answer.shape[1]}.")
         return F.cosine_similarity(answer, wanted[None], dim=1)
