@@ -100,3 +100,12 @@ def test_texts_mean_nothing_to_a_model_that_reads_none():
             sl.explain(model(), torch.rand(3, 8, 8), "saliency", target=target)
     with pytest.raises(sl.TargetError, match="means something to a Model only"):
         sl.attribute(nn.Flatten(), torch.rand(1, 3, 4, 4), sl.targets.Text("a dog"), method="saliency")
+
+
+def test_of_several_outputs_in_a_list_one_is_looked_at_by_its_number():
+    def answer(images):
+        return [images.mean((2, 3)), images.amax((2, 3))]
+
+    model = sl.wrap(answer, input_size=4, output="logits", output_name=1)
+    photo = torch.linspace(0, 1, 48).view(3, 4, 4)
+    assert sl.predict(model, photo, top=1)[0].score == pytest.approx(1.0, abs=0.01)

@@ -51,7 +51,7 @@ def _as_scores(answer: Any) -> Any:
     """
     if isinstance(answer, list) and answer and all(isinstance(row, Mapping) for row in answer):
         answer = [[row.get(name) for name in answer[0]] for row in answer]
-    if isinstance(answer, list):
+    if isinstance(answer, list) and not any(getattr(one, "ndim", 0) > 1 for one in answer):
         with suppress(TypeError, ValueError):  # it holds something else than numbers
             answer = np.asarray(answer, np.float32)
     if isinstance(answer, Tensor) or not hasattr(answer, "__array__"):
