@@ -106,6 +106,6 @@ def test_of_several_outputs_in_a_list_one_is_looked_at_by_its_number():
     def answer(images):
         return [images.mean((2, 3)), images.amax((2, 3))]
 
-    model = sl.wrap(answer, input_size=4, output="logits", output_name=1)
+    model = sl.wrap(answer, input_size=4, output="logits", output_name=1, resize="squash")
     photo = torch.linspace(0, 1, 48).view(3, 4, 4)
     assert sl.predict(model, photo, top=1)[0].score == pytest.approx(1.0, abs=0.01)
