@@ -239,7 +239,9 @@ def test_each_family_is_explained_in_one_line(name):
     model = loaded(name)
     head = model.network.get_classifier()
     for layer in head if isinstance(head, tuple) else (head,):
-        nn.init.normal_(layer.weight, std=0.05)  # some start at zero, where no score depends on anything
+        nn.init.normal_(
+            getattr(layer, "linear", layer).weight, std=0.05
+        )  # some start at zero, where no score depends on anything
     ex = quietly(sl.explain, model, photo())
     assert ex.method == "grad-cam"
     assert float(ex.values.abs().max()) > 0

@@ -30,8 +30,8 @@ class FunctionNetwork(nn.Module):
 
     @property
     def why(self) -> str:
-        """Why no gradient comes back, as far as the function says so."""
-        return str(getattr(self.function, "why", ""))
+        """Why it cannot be looked into, as far as who made it, or the function, says so."""
+        return str(vars(self).get("why") or getattr(self.function, "why", ""))
 
     def forward(self, *given: Any, **beside: Any) -> Any:
         try:
