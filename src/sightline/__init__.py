@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from sightline.photos.volumes import open_volume as open_volume
     from sightline.probes.effects import Effect as Effect
     from sightline.probes.shares import Shares as Shares
+    from sightline.studies.conclusions import ClassReport as ClassReport
     from sightline.verbs.attribute import attribute as attribute
     from sightline.verbs.audit import audit as audit
-    from sightline.verbs.audited import ClassReport as ClassReport
     from sightline.verbs.audited import Report as Report
     from sightline.verbs.concepts import Concepts as Concepts
     from sightline.verbs.concepts import concepts as concepts
@@ -82,9 +82,10 @@ _ROOMS = {
     "photos.volumes": ("Volume", "open_volume"),
     "probes.effects": ("Effect",),
     "probes.shares": ("Shares",),
+    "studies.conclusions": ("ClassReport",),
     "verbs.attribute": ("attribute",),
     "verbs.audit": ("audit",),
-    "verbs.audited": ("ClassReport", "Report"),
+    "verbs.audited": ("Report",),
     "verbs.concepts": ("Concepts", "concepts"),
     "verbs.evidence": ("Evidence", "evidence"),
     "verbs.explain": ("explain", "predict"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sightline.studies import thresholds
-from sightline.studies.conclusions import UNDECIDED, Conclusion, Evidence, conclude, evidence, of_donors
+from sightline.studies.conclusions import UNDECIDED, ClassReport, Evidence, conclude, evidence, of_donors
 from sightline.studies.pool import Pool, Whole
 from sightline.studies.rows import rows_of
 from sightline.studies.worlds import Ask, Donors, Seen, Worlds, look, show
@@ -20,7 +20,7 @@ PASSES = 60  # per photo, at most
 class Audited:
     """The conclusions by class, the rows they come from, and how many passes each photo took (N,)."""
 
-    conclusions: dict[int, Conclusion]
+    conclusions: dict[int, ClassReport]
     seen: Seen
     worlds: Worlds
     passes: Whole

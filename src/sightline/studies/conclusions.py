@@ -19,10 +19,40 @@ UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True)
-class Conclusion:
-    """What is concluded of one class, see the report's fields of the same names; intervals are (low, high)."""
+class PhotoRow:
+    """One photo as the audit saw it: what the network `said` to it, and the `chance` it gave the photo's class.
 
-    label: int
+    `same`, `other`: how often its object is called by its class in the surroundings of others of the class, and of
+    other classes, in [0, 1]; None where it was not asked. `passes`: images of it that went through the network.
+    `region`: "given", "box" (cut along the colours), "whole box", or "found".
+    """
+
+    name: str
+    sha256: str
+    said: int
+    chance: float
+    same: float | None
+    other: float | None
+    passes: int
+    region: str
+
+
+@dataclass(frozen=True)
+class ClassReport:
+    """What a class's answers hang on; probabilities and accuracies in [0, 1], intervals (low, high).
+
+    `verdict`: "object", "context", "both" or "undecided". `expected_loss`: the accuracy that is lost when a photo's
+    surroundings become those of any class, each as likely as the other, beside others of its own class.
+    `replaced_loss`: the accuracy lost when another class's object takes the object's place. `reliance`: the
+    surroundings' share of the decision, their Shapley value over both; one half both where either is enough and where
+    it takes both, which the four values tell apart: the mean probability of the class with `both` as they are, with
+    the `object_only` (other classes' surroundings), with the `surroundings_only` (other classes' objects), with
+    `neither` (other classes' photos); `interaction` = both - object_only - surroundings_only + neither. `note` says
+    why something is undecided or has no meaning. `photos` are what it comes from.
+    """
+
+    index: int
+    label: str
     count: int
     verdict: str
     reliance: float | None
@@ -36,14 +66,9 @@ class Conclusion:
     object_only: float | None
     surroundings_only: float | None
     neither: float
+    interaction: float | None
     note: str
-
-    @property
-    def interaction(self) -> float | None:
-        """What both bring together beyond what each brings alone; below zero where one of them is enough."""
-        if self.object_only is None or self.surroundings_only is None:
-            return None
-        return self.both - self.object_only - self.surroundings_only + self.neither
+    photos: tuple[PhotoRow, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +112,7 @@ def evidence(rows: Rows, seed: int) -> Evidence:
     return Evidence(rows, rows.figures(), rows.resampled(np.random.default_rng((seed, rows.label, rows.count))))
 
 
-def conclude(found: Mapping[int, Evidence]) -> dict[int, Conclusion]:
+def conclude(found: Mapping[int, Evidence]) -> dict[int, ClassReport]:
     """What is concluded of all classes together: the fewer are called, the surer each has to be (FCR)."""
     level = called_level(list(found.values()))
     return {label: _concluded(one, level) for label, one in found.items()}
@@ -104,13 +129,16 @@ def called_level(found: Sequence[Evidence]) -> float:
         selected = max(1, called)
 
 
-def _concluded(one: Evidence, level: float) -> Conclusion:
+def _concluded(one: Evidence, level: float) -> ClassReport:
     figures, rows = one.figures, one.rows
     reliance, interval, doubt = _reliance(one, level)
     called = one.verdict(level)
     notes = [_undecided(one, level)] if called == UNDECIDED else []
-    return Conclusion(
-        label=rows.label,
+    brought, left = _known(figures.object_only), _known(figures.rest_only)
+    whole, nothing = float(figures.both[0]), float(figures.neither[0])
+    return ClassReport(
+        index=rows.label,
+        label=f"class {rows.label}",
         count=rows.count,
         verdict=called,
         reliance=reliance,
@@ -120,10 +148,11 @@ def _concluded(one: Evidence, level: float) -> Conclusion:
         replaced_loss=_unit(_known(figures.replaced)),
         replaced_loss_interval=_both(one.replaced(level)),
         accuracy=float(figures.right[0]),
-        both=float(figures.both[0]),
-        object_only=_known(figures.object_only),
-        surroundings_only=_known(figures.rest_only),
-        neither=float(figures.neither[0]),
+        both=whole,
+        object_only=brought,
+        surroundings_only=left,
+        neither=nothing,
+        interaction=None if brought is None or left is None else whole - brought - left + nothing,
         note=" ".join([*notes, *filter(None, [doubt])]),
     )
 

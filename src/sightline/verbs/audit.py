@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,11 @@ from sightline.render.save import check_writable, suffix_of
 from sightline.studies import thresholds
 from sightline.studies.audit import EACH, PASSES, Audited
 from sightline.studies.audit import audit as study
+from sightline.studies.conclusions import PhotoRow
 from sightline.studies.pool import Pool
 from sightline.studies.worlds import Ask
 from sightline.verbs.attribute import announce
-from sightline.verbs.audited import ClassReport, PhotoRow, Report
+from sightline.verbs.audited import Report
 from sightline.verbs.explain import check_model, explain
 from sightline.verbs.gathered import Entry, Gathered, pool_of
 
@@ -128,13 +129,10 @@ def _report(
     model: Model, entries: list[Entry], pool: Pool, audited: Audited, seed: int, doubts: tuple[Warning, ...]
 ) -> Report:
     rows = _photo_rows(entries, pool, audited)
-    classes = {}
-    for label, found in audited.conclusions.items():
-        told = {name: value for name, value in asdict(found).items() if name != "label"}
-        photos = tuple(rows[i] for i in pool.members[label])
-        classes[label] = ClassReport(
-            index=label, label=model.label(label), photos=photos, interaction=found.interaction, **told
-        )
+    classes = {
+        index: replace(found, label=model.label(index), photos=tuple(rows[i] for i in pool.members[index]))
+        for index, found in audited.conclusions.items()
+    }
     bounds = {name.lower(): getattr(thresholds, name) for name in ("LOSS", "REPLACED", "FEWEST", "RISE")}
     regions = dict(sorted(Counter(one.how for one in entries).items()))
     return Report(classes, model.source, model.recipe(), seed, thresholds.LEVEL, regions, bounds, doubts)

@@ -10,64 +10,11 @@ from typing import Any
 
 from sightline.core.heats import Warning
 from sightline.render.save import suffix_of, write
+from sightline.studies.conclusions import ClassReport
 from sightline.verbs.record import doubts_of, versions
 
 SCHEMA = "sightline.audit/1"
 """Of the JSON: the number goes up when a field goes or changes its meaning, not when one comes."""
-Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class PhotoRow:
-    """One photo as the audit saw it: what the network `said` to it, and the `chance` it gave the photo's class.
-
-    `same`, `other`: how often its object is called by its class in the surroundings of others of the class, and of
-    other classes, in [0, 1]; None where it was not asked. `passes`: images of it that went through the network.
-    `region`: "given", "box" (cut along the colours), "whole box", or "found".
-    """
-
-    name: str
-    sha256: str
-    said: int
-    chance: float
-    same: float | None
-    other: float | None
-    passes: int
-    region: str
-
-
-@dataclass(frozen=True)
-class ClassReport:
-    """What a class's answers hang on; probabilities and accuracies in [0, 1], intervals (low, high).
-
-    `verdict`: "object", "context", "both" or "undecided". `expected_loss`: the accuracy that is lost when a photo's
-    surroundings become those of any class, each as likely as the other, beside others of its own class.
-    `replaced_loss`: the accuracy lost when another class's object takes the object's place. `reliance`: the
-    surroundings' share of the decision, their Shapley value over both; one half both where either is enough and where
-    it takes both, which the four values tell apart: the mean probability of the class with `both` as they are, with
-    the `object_only` (other classes' surroundings), with the `surroundings_only` (other classes' objects), with
-    `neither` (other classes' photos); `interaction` = both - object_only - surroundings_only + neither. `note` says
-    why something is undecided or has no meaning. `photos` are what it comes from.
-    """
-
-    index: int
-    label: str
-    count: int
-    verdict: str
-    reliance: float | None
-    reliance_interval: Interval | None
-    expected_loss: float | None
-    expected_loss_interval: Interval | None
-    replaced_loss: float | None
-    replaced_loss_interval: Interval | None
-    accuracy: float
-    both: float
-    object_only: float | None
-    surroundings_only: float | None
-    neither: float
-    interaction: float | None
-    note: str
-    photos: tuple[PhotoRow, ...]
 
 
 @dataclass(frozen=True, eq=False)
