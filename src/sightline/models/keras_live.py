@@ -135,7 +135,7 @@ def _bridged(source: Any, keras: Any, why: str) -> FunctionNetwork:
         raise ModelError(f"{why}; and from Keras' backend {backend_of(keras)!r} there is no way to torch.")
     layout = "NHWC" if lies_last(source, keras) else "NCHW"
     network: FunctionNetwork = make(partial(source, training=False), layout)
-    vars(network)["why"] = why
+    network.closed = why
     if backend_of(keras) == "jax":
         vars(network)["catch_up"] = _Recompiling(source, network, layout)
     return network

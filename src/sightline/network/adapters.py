@@ -25,13 +25,13 @@ class FunctionNetwork(nn.Module):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
-        self.function = function
+        self.function, self.closed = function, ""  # why it cannot be looked into, where who made it knows
         self.register_buffer("place", torch.empty(0, dtype=torch.uint8, device="cpu"), persistent=False)
 
     @property
     def why(self) -> str:
         """Why it cannot be looked into, as far as who made it, or the function, says so."""
-        return str(vars(self).get("why") or getattr(self.function, "why", ""))
+        return self.closed or str(getattr(self.function, "why", ""))
 
     def forward(self, *given: Any, **beside: Any) -> Any:
         try:
